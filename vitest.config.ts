@@ -1,0 +1,22 @@
+import { defineConfig } from 'vitest/config';
+
+/** Three kinds of test by what they cost: pure, one service on real servers, the whole system. */
+const project = (name: string, timeoutMs: number, parallel: boolean) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout: timeoutMs,
+    hookTimeout: 120_000,
+    fileParallelism: parallel,
+  },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      project('unit', 10_000, true),
+      project('service', 60_000, true),
+      project('system', 180_000, false),
+    ],
+  },
+});
