@@ -1,0 +1,281 @@
+/**
+ * State that people and systems change: events on CONTROL, and the values that the projector derives from them for
+ * the bucket `control`, which every worker watches. Every value carries the revision of the event that made it.
+ */
+import { Type, type Static } from 'typebox';
+
+import { ToolName, UpstreamName } from './call.ts';
+import { TenantIdSchema } from './ids.ts';
+import type { ControlKind } from './subjects.ts';
+
+const text = (max: number) => Type.String({ maxLength: max });
+const name = (max: number) => Type.String({ minLength: 1, maxLength: max });
+
+/** Name of a thing in a path or key: letters, digits, '-', '_' and '.', at most 128. */
+export const ThingId = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$' });
+
+/** Settings of a tenant. A tenant exists once anything of it was put; these are its defaults. */
+export const TenantSettings = Type.Object(
+  {
+    intent: Type.Optional(
+      Type.Object(
+        {
+          required: Type.Optional(
+            Type.Boolean({ description: 'Refuse calls without a declared purpose.' }),
+          ),
+          self_declared: Type.Optional(
+            Type.Boolean({
+              description: 'Accept a purpose that the agent sends itself. Default true.',
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    time_zone: Type.Optional(name(64)),
+    calls_per_second: Type.Optional(Type.Integer({ minimum: 1 })),
+    agent_calls_per_second: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  { additionalProperties: false },
+);
+export type TenantSettings = Static<typeof TenantSettings>;
+
+/** A registered token issuer. Exactly one of jwks and jwks_uri. */
+export const Issuer = Type.Object(
+  {
+    issuer: name(512),
+    jwks: Type.Optional(
+      Type.Object({
+        keys: Type.Array(Type.Record(Type.String(), Type.Unknown()), { minItems: 1, maxItems: 64 }),
+      }),
+    ),
+    jwks_uri: Type.Optional(name(2_048)),
+    audiences: Type.Array(name(512), { minItems: 1, maxItems: 32 }),
+    /** Claim names. Without `agent` the agent is the outermost `act.sub`, or `sub` when there is no `act`. */
+    claims: Type.Optional(
+      Type.Object(
+        {
+          tenant: Type.Optional(name(128)),
+          agent: Type.Optional(name(128)),
+          person: Type.Optional(name(128)),
+          workflow: Type.Optional(name(128)),
+          session: Type.Optional(name(128)),
+          task: Type.Optional(name(128)),
+          purpose: Type.Optional(name(128)),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    /** Value that the tenant claim must have; default: the tenant's own name. */
+    tenant_value: Type.Optional(name(256)),
+    algorithms: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 16 })),
+  },
+  { additionalProperties: false },
+);
+export type Issuer = Static<typeof Issuer>;
+
+/** Standing grant of an agent that sends no capability: the same limits, kept here instead of in a token. */
+export const StandingGrant = Type.Object(
+  {
+    tools: Type.Array(name(128), { minItems: 1, maxItems: 256 }),
+    forbidden_tools: Type.Optional(Type.Array(name(128), { maxItems: 256 })),
+    upstreams: Type.Optional(Type.Array(UpstreamName, { maxItems: 64 })),
+    expires_at: Type.Optional(Type.Integer({ description: 'Unix seconds' })),
+  },
+  { additionalProperties: false },
+);
+export type StandingGrant = Static<typeof StandingGrant>;
+
+/** A registered agent. */
+export const Agent = Type.Object(
+  {
+    class: Type.Optional(name(64)),
+    owner: Type.Optional(name(256)),
+    /** Id of the registered issuer whose tokens this agent uses; without it any issuer of the tenant. */
+    issuer: Type.Optional(ThingId),
+    grant: Type.Optional(StandingGrant),
+    /** May name another subject in AuthZEN requests. */
+    enforcement_point: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+);
+export type Agent = Static<typeof Agent>;
+
+/** Where calls go. The credential is a reference that only the ingress reads, never a value. */
+export const Upstream = Type.Object(
+  {
+    url: name(2_048),
+    /** mcp: Streamable HTTP tool server behind /mcp/{upstream}. none: decisions only. */
+    kind: Type.Optional(Type.Union([Type.Literal('mcp'), Type.Literal('none')])),
+    credential: Type.Optional(
+      Type.Object(
+        {
+          header: Type.Optional(name(128)),
+          scheme: Type.Optional(text(32)),
+          file: Type.Optional(name(1_024)),
+          env: Type.Optional(name(128)),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    timeout_ms: Type.Optional(Type.Integer({ minimum: 100, maximum: 600_000 })),
+  },
+  { additionalProperties: false },
+);
+export type Upstream = Static<typeof Upstream>;
+
+/** A tool in the catalogue. Unknown tools are not callable. */
+export const Tool = Type.Object(
+  {
+    name: ToolName,
+    /** Empty = a tool without an upstream (decisions only). */
+    upstream: Type.Optional(UpstreamName),
+    description: Type.Optional(text(8_000)),
+    input_schema: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    class: Type.Optional(name(64)),
+    labels: Type.Optional(Type.Array(name(64), { maxItems: 32 })),
+    /** Digest of the definition as the upstream shows it; a changed definition is another tool. */
+    definition_hash: Type.Optional(Type.String({ pattern: '^sha256:[0-9a-f]{64}$' })),
+  },
+  { additionalProperties: false },
+);
+export type Tool = Static<typeof Tool>;
+
+/** One ceiling. Windows are fixed (they start on the minute, hour, day, month). */
+export const Ceiling = Type.Object(
+  {
+    scope: Type.Union([Type.Literal('tenant'), Type.Literal('agent')]),
+    /** scope agent: this agent only; without it each agent has its own count. */
+    agent: Type.Optional(name(256)),
+    window: Type.Union([
+      Type.Literal('minute'),
+      Type.Literal('hour'),
+      Type.Literal('day'),
+      Type.Literal('month'),
+    ]),
+    calls: Type.Integer({ minimum: 0 }),
+  },
+  { additionalProperties: false },
+);
+export type Ceiling = Static<typeof Ceiling>;
+
+export const Budgets = Type.Object(
+  { ceilings: Type.Array(Ceiling, { maxItems: 64 }) },
+  { additionalProperties: false },
+);
+export type Budgets = Static<typeof Budgets>;
+
+/** The policy that a tenant runs. `_platform` runs the floor. */
+export const ActivePolicy = Type.Object(
+  { digest: Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }), name: Type.Optional(text(128)) },
+  { additionalProperties: false },
+);
+export type ActivePolicy = Static<typeof ActivePolicy>;
+
+/** A root that was minted here: how a worker knows it from one that a key holder made up. */
+export const MintedRoot = Type.Object({
+  /** Hex SHA-256 of the signature of the root as minted, with all caveats it was minted with. */
+  signature_hash: Type.String(),
+  caveats: Type.Integer(),
+  agent: Type.String(),
+  expires_at: Type.Integer({ description: 'Unix seconds; 0 = none' }),
+});
+export type MintedRoot = Static<typeof MintedRoot>;
+
+export const Role = Type.Union([
+  Type.Literal('viewer'),
+  Type.Literal('approver'),
+  Type.Literal('operator'),
+  Type.Literal('admin'),
+]);
+export type Role = Static<typeof Role>;
+
+/** A person who operates the platform. `tenants` empty = all tenants. */
+export const Operator = Type.Object(
+  {
+    id: ThingId,
+    name: name(128),
+    roles: Type.Array(Role, { minItems: 1 }),
+    token_hash: Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }),
+    tenants: Type.Optional(Type.Array(TenantIdSchema)),
+  },
+  { additionalProperties: false },
+);
+export type Operator = Static<typeof Operator>;
+
+/** One change of facts. put replaces, patch merges (RFC 7396), delete removes. */
+export const FactChange = Type.Union([
+  Type.Object({ op: Type.Literal('put'), key: Type.String(), value: Type.Unknown() }),
+  Type.Object({ op: Type.Literal('patch'), key: Type.String(), value: Type.Unknown() }),
+  Type.Object({ op: Type.Literal('delete'), key: Type.String() }),
+]);
+export type FactChange = Static<typeof FactChange>;
+
+export const FACT_BYTES_MAX = 256 * 1024;
+/** A fact key: '/'-separated segments of letters, digits, '-', '_', '=' (see the segment encoding of policy.ts). */
+export const FACT_KEY_PATTERN = '^[A-Za-z0-9_=-]+(/[A-Za-z0-9_=-]+){0,15}$';
+
+/** The leaf of a control event; properties in ascending order. `value` is in the payload. */
+export const ControlLeaf = Type.Object(
+  {
+    action: Type.String(),
+    at: Type.Integer(),
+    /** Pseudonymous nowhere: operators act by name. `system:<process>` for the platform itself. */
+    by: Type.String(),
+    commitments: Type.Record(Type.String(), Type.String()),
+    id: Type.String(),
+    kind: Type.Unsafe<`control.${ControlKind}`>({ type: 'string', pattern: '^control\\.[a-z]+$' }),
+    reason: text(1_000),
+    target: text(512),
+    tenant: Type.String(),
+    v: Type.Literal(1),
+  },
+  { additionalProperties: false },
+);
+export type ControlLeaf = Static<typeof ControlLeaf>;
+
+/** What stands under a key of bucket `control`. A deleted thing keeps its key with value null. */
+export interface ControlEntry<T = unknown> {
+  /** Sequence of the CONTROL event that made it. */
+  readonly sequence: number;
+  /** Milliseconds UTC of that event. */
+  readonly at: number;
+  readonly value: T | null;
+}
+
+/** Keys of bucket `control`; one function for writers and readers. Free names are hashed or encoded by the caller. */
+export const CONTROL_KEYS = {
+  tenant: (tenant: string) => `tenant.${tenant}`,
+  issuer: (tenant: string, id: string) => `issuer.${tenant}.${encodeKey(id)}`,
+  agent: (tenant: string, id: string) => `agent.${tenant}.${encodeKey(id)}`,
+  upstream: (tenant: string, id: string) => `upstream.${tenant}.${id}`,
+  tool: (tenant: string, upstream: string, tool: string) =>
+    `catalog.${tenant}.${upstream === '' ? '=' : upstream}.${encodeKey(tool)}`,
+  policy: (tenant: string) => `policy.${tenant}`,
+  fact: (tenant: string, key: string) => `fact.${tenant}.${key}`,
+  budgets: (tenant: string) => `budget.${tenant}`,
+  operator: (id: string) => `operator.${encodeKey(id)}`,
+  /** A policy that a watchdog had to stop: refused by every worker from then on. */
+  runaway: (tenant: string, digest: string) => `runaway.${tenant}.${digest.slice(7)}`,
+  beat: (worker: string) => `beat.${worker}`,
+  /** Written last for each event: its sequence is the revision that has been reached. */
+  head: 'head',
+} as const;
+
+/** Key of bucket `keyed`: a minted root. */
+export const mintedKey = (tenant: string, rootJti: string) =>
+  `minted.${tenant}.${encodeKey(rootJti)}`;
+
+/** Text as one token of a bucket key: everything but letters, digits, '-' and '_' becomes `=XX` of its UTF-8 bytes. */
+export function encodeKey(plain: string): string {
+  return plain.replace(/[^A-Za-z0-9_-]/gu, (character) =>
+    [...new TextEncoder().encode(character)]
+      .map((byte) => `=${byte.toString(16).toUpperCase().padStart(2, '0')}`)
+      .join(''),
+  );
+}
+
+/** The text of a token made by encodeKey. */
+export function decodeKey(token: string): string {
+  return decodeURIComponent(token.replaceAll('=', '%'));
+}

@@ -1,0 +1,54 @@
+/**
+ * The MAC that proves who wrote a stored message. NATS permissions check the subject a client publishes to, not
+ * where a reply or a push consumer's deliver subject points, so permissions alone do not prove the writer.
+ */
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+
+/** Who may write which subjects; a right MAC of the wrong writer is still wrong. */
+const WRITERS: readonly (readonly [prefix: string, writers: readonly string[]])[] = [
+  ['v1.decision.', ['decision-worker']],
+  ['v1.use.', ['decision-worker']],
+  ['v1.outcome.', ['ingress']],
+  ['v1.approval.', ['approval-escalation']],
+  ['v1.control.', ['admin', 'audit-chainer', 'decision-worker']],
+];
+
+/** Keys by writer, newest first; the first one signs. */
+export type MacKeys = ReadonlyMap<string, readonly Uint8Array[]>;
+
+const keyId = (key: Uint8Array) => hash('sha256', key, 'hex').slice(0, 8);
+
+function digest(key: Uint8Array, subject: string, body: Uint8Array | string): Buffer {
+  return createHmac('sha256', key).update(subject).update('\n').update(body).digest();
+}
+
+/** Header value `<writer>:<key id>:<hex>` over subject and body. */
+export function macHeader(
+  writer: string,
+  key: Uint8Array,
+  message: { readonly subject: string; readonly body: Uint8Array | string },
+): string {
+  return `${writer}:${keyId(key)}:${digest(key, message.subject, message.body).toString('hex')}`;
+}
+
+export type MacFault = 'missing' | 'malformed' | 'wrong_writer' | 'unknown_key' | 'wrong';
+
+/** The writer of a message, or what is wrong with its MAC. Untrusted: everything in the message. */
+export function checkMac(
+  keys: MacKeys,
+  message: {
+    readonly subject: string;
+    readonly body: Uint8Array | string;
+    readonly header: string;
+  },
+): { readonly writer: string } | { readonly fault: MacFault } {
+  if (message.header === '') return { fault: 'missing' };
+  const [writer = '', id = '', mac = '', ...rest] = message.header.split(':');
+  if (rest.length > 0 || !/^[0-9a-f]{64}$/.test(mac)) return { fault: 'malformed' };
+  const allowed = WRITERS.find(([prefix]) => message.subject.startsWith(prefix))?.[1] ?? [];
+  if (!allowed.includes(writer)) return { fault: 'wrong_writer' };
+  const key = keys.get(writer)?.find((candidate) => keyId(candidate) === id);
+  if (key === undefined) return { fault: 'unknown_key' };
+  const same = timingSafeEqual(digest(key, message.subject, message.body), Buffer.from(mac, 'hex'));
+  return same ? { writer } : { fault: 'wrong' };
+}

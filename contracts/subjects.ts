@@ -1,0 +1,71 @@
+/**
+ * The one list of subjects. No other file contains a subject; a test greps for it.
+ * A tenant is one token of a restricted alphabet, so it can never smuggle '.', '*' or '>' into a subject.
+ */
+import { type ApprovalId, type TenantId, tokenOf } from './ids.ts';
+
+/** Calls of one (tenant, agent, session) keep to one shard; one shard at first, more by subject mapping. */
+export const SHARDS = 1;
+
+/** Queue group of the decision workers: each call reaches one of them. */
+export const WORKER_QUEUE = 'decision-workers';
+
+export type ControlKind =
+  | 'tenant'
+  | 'issuer'
+  | 'agent'
+  | 'upstream'
+  | 'tools'
+  | 'capability'
+  | 'policy'
+  | 'facts'
+  | 'budgets'
+  | 'operator'
+  | 'revocation'
+  | 'switch'
+  | 'mode'
+  | 'read'
+  | 'alert';
+
+export type BudgetWindow = 'minute' | 'hour' | 'day' | 'month' | 'capability';
+export const BUDGET_WINDOWS = ['minute', 'hour', 'day', 'month', 'capability'] as const;
+
+export const SUBJECTS = {
+  /** Request-reply: calls to be decided (contracts/call.ts). */
+  call: (tenant: TenantId, shard: number) => `v1.call.${tenant}.${shard}`,
+  calls: 'v1.call.>',
+  /** Decision records of concurrent calls, any tenants, grouped (contracts/record.ts). */
+  decisionBatch: (shard: number) => `v1.decision.batch.${shard}`,
+  /** An escalated decision, alone. */
+  decisionHold: (tenant: TenantId) => `v1.decision.hold.${tenant}`,
+  decisions: 'v1.decision.>',
+  /** The k-th use of an approval: its own record, published with expected-last-subject-sequence 0. */
+  use: (tenant: TenantId, approval: ApprovalId, k: number) => `v1.use.${tenant}.${approval}.${k}`,
+  uses: 'v1.use.>',
+  outcome: (tenant: TenantId, shard: number) => `v1.outcome.${tenant}.${shard}`,
+  outcomes: 'v1.outcome.>',
+  approvals: 'v1.approval.>',
+  control: (tenant: TenantId, kind: ControlKind) => `v1.control.${tenant}.${kind}`,
+  controls: 'v1.control.>',
+  sealed: 'v1.sealed.>',
+  /** Budget counter of one scope in one window; the window's start is part of the subject, so nothing ever resets. */
+  counter: (window: BudgetWindow, tenant: TenantId, scope: string, start: number) =>
+    `v1.count.${window}.${tenant}.${scope}.${start.toString(36)}`,
+  counters: (window: BudgetWindow) => `v1.count.${window}.>`,
+} as const;
+
+/** Shard of a call: calls of one session stay in order on one subject. */
+export function shardOf(tenant: TenantId, agent: string, session: string): number {
+  return SHARDS === 1
+    ? 0
+    : Number.parseInt(tokenOf(`${tenant}\n${agent}\n${session}`).slice(0, 8), 16) % SHARDS;
+}
+
+/** Inbox prefix of a process: replies to it can be published by others only where its permissions say so. */
+export const inboxPrefix = (user: string) => `_INBOX.${user}`;
+
+/** Headers on the bus. */
+export const HEADERS = {
+  mac: 'Countersign-Mac',
+  traceparent: 'traceparent',
+} as const;
