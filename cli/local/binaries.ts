@@ -1,0 +1,194 @@
+// Finds the two native programs we run, nats-server and opa, and fetches them once when they are missing.
+// Order: environment variable, PATH when the version fits, our cache, then `go install` or the release file.
+
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, chmod, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { CliError } from '#cli/output.ts';
+
+import { BINARIES, parseVersion } from './binary-versions.ts';
+import type { BinaryName, BinarySpec, Version } from './binary-versions.ts';
+import { downloadRelease } from './release.ts';
+
+/** Told what is being done, in one line, while something takes long. */
+export type OnProgress = (line: string) => void;
+
+const PROGRESS_INTERVAL_MS = 5_000;
+/** A cold build took 31 s (nats-server) and 52 s (opa) on 2 cores; ten times that is a hang. */
+const BUILD_MS_MAX = 600_000;
+const VERSION_MS_MAX = 10_000;
+
+const run = promisify(execFile);
+
+/**
+ * Gives the path of a usable binary, fetching it into the cache when there is none.
+ * Throws CliError with the command that fixes it.
+ */
+export async function findBinary(
+  name: BinaryName,
+  onProgress: OnProgress = () => {},
+): Promise<string> {
+  const spec = BINARIES[name];
+  return (await findInstalled(spec)) ?? (await fillCache(spec, onProgress));
+}
+
+/** Gives the path of a usable binary that is already on this machine, else undefined. Fetches nothing. */
+export async function findInstalled(spec: BinarySpec): Promise<string | undefined> {
+  const named = process.env[spec.variable];
+  if (named !== undefined && named !== '') return checkNamed(spec, named);
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const candidate = join(folder, spec.name);
+    if (folder !== '' && (await isExecutable(candidate)) && (await fits(spec, candidate))) {
+      return candidate;
+    }
+  }
+  const cached = cachePath(spec);
+  return (await isExecutable(cached)) ? cached : undefined;
+}
+
+/** Where the pinned version is kept once fetched: outside node_modules, so `npm ci` does not drop it. */
+export function cachePath(spec: BinarySpec): string {
+  return join(cacheFolder(), `${spec.name}-${spec.pinned}`);
+}
+
+function cacheFolder(): string {
+  const home = process.env['XDG_CACHE_HOME'];
+  const cache = home === undefined || home === '' ? join(homedir(), '.cache') : home;
+  return join(cache, 'countersign', 'bin');
+}
+
+async function checkNamed(spec: BinarySpec, path: string): Promise<string> {
+  const version = await versionOf(spec, path);
+  if (version !== undefined && spec.accepts(version)) return path;
+  const found = version === undefined ? 'which does not answer' : `version ${version.join('.')}`;
+  throw new CliError(`${spec.variable} names ${path}, ${found}; needed is ${spec.acceptedText}.`, {
+    help: `unset ${spec.variable}, or point it to ${spec.name} ${spec.pinned}`,
+  });
+}
+
+/** Builds or downloads into a folder of its own and renames: two processes doing this at once are safe. */
+async function fillCache(spec: BinarySpec, onProgress: OnProgress): Promise<string> {
+  const target = cachePath(spec);
+  await mkdir(cacheFolder(), { recursive: true });
+  const workshop = await mkdtemp(join(cacheFolder(), `.${spec.name}-`));
+  try {
+    const fetched = await fetchInto(workshop, spec, onProgress);
+    await chmod(fetched, 0o755);
+    if (!(await fits(spec, fetched))) {
+      throw new CliError(`The fetched ${spec.name} does not report version ${spec.pinned}.`, {
+        help: manualHelp(spec),
+      });
+    }
+    await rename(fetched, target);
+    onProgress(`${spec.name} ${spec.pinned} is ready in ${target}`);
+    return target;
+  } finally {
+    await rm(workshop, { recursive: true, force: true });
+  }
+}
+
+async function fetchInto(
+  workshop: string,
+  spec: BinarySpec,
+  onProgress: OnProgress,
+): Promise<string> {
+  const problems: string[] = [];
+  if (await hasGo()) {
+    try {
+      return await goInstall(workshop, spec, onProgress);
+    } catch (error) {
+      problems.push(`go install: ${firstLine(error)}`);
+      onProgress(`go install failed, trying the release file of ${spec.name}`);
+    }
+  } else {
+    problems.push('Go is not installed');
+  }
+  const release = spec.release(process.platform, process.arch);
+  try {
+    return await withProgress(`downloading ${release.url}`, onProgress, () =>
+      downloadRelease(release, workshop),
+    );
+  } catch (error) {
+    problems.push(`release file: ${firstLine(error)}`);
+  }
+  throw new CliError(
+    `${spec.name} ${spec.pinned} is missing and could not be fetched (${problems.join('; ')}).`,
+    { help: manualHelp(spec) },
+  );
+}
+
+async function goInstall(
+  workshop: string,
+  spec: BinarySpec,
+  onProgress: OnProgress,
+): Promise<string> {
+  await withProgress(
+    `building ${spec.name} ${spec.pinned} with go install (once, about a minute)`,
+    onProgress,
+    () =>
+      run('go', ['install', spec.goPackage], {
+        env: { ...process.env, GOBIN: workshop, CGO_ENABLED: '0' },
+        timeout: BUILD_MS_MAX,
+      }),
+  );
+  return join(workshop, spec.name);
+}
+
+async function withProgress<T>(
+  what: string,
+  onProgress: OnProgress,
+  work: () => Promise<T>,
+): Promise<T> {
+  const startedAt = Date.now();
+  onProgress(what);
+  const timer = setInterval(
+    () => onProgress(`${what}: ${Math.round((Date.now() - startedAt) / 1000)} s`),
+    PROGRESS_INTERVAL_MS,
+  );
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+async function hasGo(): Promise<boolean> {
+  return run('go', ['version'], { timeout: VERSION_MS_MAX }).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function fits(spec: BinarySpec, path: string): Promise<boolean> {
+  const version = await versionOf(spec, path);
+  return version !== undefined && spec.accepts(version);
+}
+
+/** The version that a binary reports, undefined when it does not run. */
+export async function versionOf(spec: BinarySpec, path: string): Promise<Version | undefined> {
+  return run(path, [...spec.versionArguments], { timeout: VERSION_MS_MAX }).then(
+    ({ stdout }) => parseVersion(stdout),
+    () => undefined,
+  );
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+function manualHelp(spec: BinarySpec): string {
+  return `GOBIN=$PWD CGO_ENABLED=0 go install ${spec.goPackage} && export ${spec.variable}=$PWD/${spec.name}`;
+}
+
+function firstLine(error: unknown): string {
+  const stderr = (error as { stderr?: string }).stderr ?? '';
+  const text = stderr.trim() === '' ? String((error as Error).message) : stderr.trim();
+  return text.split('\n').at(-1) ?? text;
+}
