@@ -1,0 +1,32 @@
+/** Postgres: a pool under Kysely. Nothing on the decision path imports this. */
+import { Kysely, PostgresDialect } from 'kysely';
+import pg from 'pg';
+
+import { readSecret } from './config.ts';
+import type { Logger } from './log.ts';
+
+/** bigint columns hold sequences below 2^53: numbers, not strings. */
+const INT8 = 20;
+pg.types.setTypeParser(INT8, (text) => {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new Error('bigint beyond 2^53');
+  return value;
+});
+
+/** A pool for the database whose URL (with password) stands in a file. */
+export function openPool(urlFile: string, log: Logger, connectionsMax = 8): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: readSecret(urlFile, 'database URL'),
+    max: connectionsMax,
+    connectionTimeoutMillis: 3_000,
+    statement_timeout: 30_000,
+    keepAlive: true,
+  });
+  // Without a listener a restart of the server would end this process.
+  pool.on('error', (error) => log.warn({ err: error }, 'database connection lost'));
+  return pool;
+}
+
+export function openDatabase<Tables>(pool: pg.Pool): Kysely<Tables> {
+  return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+}

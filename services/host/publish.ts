@@ -1,0 +1,50 @@
+/** Publishing a record: signed by this process's MAC key, acknowledged by the stream before it counts. */
+import type { MacKeys } from '#contracts/mac.ts';
+import { macHeader } from '#contracts/mac.ts';
+import { HEADERS } from '#contracts/subjects.ts';
+
+import { type Bus, newHeaders } from './nats.ts';
+
+/** The stream did not acknowledge: the record may or may not be stored, and the caller must act as if it were not. */
+export class NotRecorded extends Error {}
+
+export interface Stored {
+  readonly sequence: number;
+  /** True when the stream had this message id already. */
+  readonly duplicate: boolean;
+}
+
+export type PublishRecord = (
+  subject: string,
+  body: string,
+  options?: {
+    readonly timeoutMs?: number;
+    readonly messageId?: string;
+    /** The stored message must be the first on its subject. */
+    readonly first?: boolean;
+  },
+) => Promise<Stored>;
+
+/** A publisher of records under the bus user's name. @throws NotRecorded from each publish that was not acknowledged */
+export function recordPublisher(bus: Bus, keys: MacKeys): PublishRecord {
+  const key = keys.get(bus.user)?.[0];
+  if (key === undefined) throw new Error(`no MAC key for ${bus.user}`);
+  return async (subject, body, { timeoutMs = 5_000, messageId, first } = {}) => {
+    const headers = newHeaders();
+    headers.set(HEADERS.mac, macHeader(bus.user, key, { subject, body }));
+    if (!bus.connected()) throw new NotRecorded('the bus is away');
+    try {
+      const ack = await bus.js.publish(subject, body, {
+        headers,
+        timeout: timeoutMs,
+        // One try: a repeat inside the client would outlive the caller's deadline.
+        retries: 1,
+        ...(messageId === undefined ? {} : { msgID: messageId }),
+        ...(first === true ? { expect: { lastSubjectSequence: 0 } } : {}),
+      });
+      return { sequence: ack.seq, duplicate: ack.duplicate };
+    } catch (cause) {
+      throw new NotRecorded(`not acknowledged: ${subject}`, { cause });
+    }
+  };
+}
