@@ -1,0 +1,224 @@
+/**
+ * Evaluates a compiled policy in this process. Whatever is not one well-formed answer is a refusal with its own
+ * code; nothing throws. Time is not limited here: a rule that allocates runs out of memory within some 40 ms,
+ * one that only computes is ended by the worker's watchdog or, for drafts, by thread.ts.
+ */
+import { createRequire } from 'node:module';
+
+import type { JsonObject } from '#contracts/json.ts';
+import { parsePolicyOutput, type PolicyOutput } from '#contracts/policy.ts';
+
+import { bindBuiltins, BuiltinFailure, HOST_BUILTINS } from './builtins.ts';
+import { type Bundle, PolicyBundleError } from './bundle.ts';
+
+export type EvaluationCode =
+  | 'policy.error'
+  | 'policy.undefined'
+  | 'policy.wrong_shape'
+  | 'policy.builtin'
+  | 'policy.memory';
+
+/** One answer. `detail` is the operator's: it may quote the policy, never show it to a caller. */
+export type Evaluation =
+  | { readonly ok: true; readonly output: PolicyOutput }
+  | { readonly ok: false; readonly code: EvaluationCode; readonly detail: string };
+
+export interface LoadedPolicy {
+  /**
+   * The decision of this policy for one input. Synchronous, deterministic in its arguments, never throws.
+   * @param input JSON text of a PolicyInput
+   * @param timeMs recorded time of the decision, what `time.now_ns` returns
+   */
+  readonly evaluate: (input: Uint8Array | string, timeMs: number) => Evaluation;
+  /** The rule's value itself, undefined when it has none. Throws what the policy throws: for tests and drafts. */
+  readonly evaluateRaw: (input: Uint8Array | string, timeMs: number) => unknown;
+}
+
+export interface MemoryLimit {
+  /** Pages of 64 KiB that an evaluation may take beyond the loaded policy. Acts as fuel. Default 256 = 16 MiB. */
+  readonly memoryPagesMax?: number;
+}
+
+// The package's ESM entry lacks loadPolicySync, which its types promise; the CommonJS one has it.
+const { loadPolicySync } = createRequire(import.meta.url)(
+  '@open-policy-agent/opa-wasm',
+) as typeof import('@open-policy-agent/opa-wasm');
+
+/** What we call on an instance (ABI 1.x, https://www.openpolicyagent.org/docs/wasm). */
+interface Abi {
+  readonly opa_heap_ptr_set: (address: number) => void;
+  readonly opa_malloc: (bytes: number) => number;
+  readonly opa_json_parse: (address: number, bytes: number) => number;
+  readonly opa_json_dump: (value: number) => number;
+  readonly opa_eval_ctx_new: () => number;
+  readonly opa_eval_ctx_set_input: (context: number, value: number) => void;
+  readonly opa_eval_ctx_set_data: (context: number, value: number) => void;
+  readonly opa_eval_ctx_set_entrypoint: (context: number, id: number) => void;
+  readonly opa_eval_ctx_get_result: (context: number) => number;
+  readonly eval: (context: number) => number;
+  readonly builtins: () => number;
+}
+
+interface Instance {
+  readonly abi: Abi;
+  readonly memory: WebAssembly.Memory;
+  readonly dataAddress: number;
+  readonly heapStart: number;
+  readonly entrypoint: number;
+}
+
+const PAGE_BYTES = 65_536;
+const MEMORY_PAGES_MAX = 256;
+/** Parsed data takes up to this many times its JSON text. */
+const DATA_EXPANSION = 20;
+/** Memory never shrinks: an instance that grew beyond 4 MiB is replaced, so a worker keeps its size. */
+const KEEP_PAGES_MAX = 64;
+/** Tables and zeroed statics of a module: 5 pages without regular expressions; large policies need more. */
+const FIRST_PAGES = 8;
+const FIRST_PAGES_MAX = 256;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** A policy ready to evaluate. @throws PolicyBundleError when the module does not load or needs what we lack. */
+export async function loadPolicy(
+  bundle: Pick<Bundle, 'wasm' | 'data' | 'entrypoint'>,
+  { memoryPagesMax = MEMORY_PAGES_MAX }: MemoryLimit = {},
+): Promise<LoadedPolicy> {
+  const module = await compileModule(bundle.wasm);
+  const data = encoder.encode(JSON.stringify(bundle.data));
+  const clock = { timeMs: 0 };
+  const builtins = bindBuiltins(clock);
+  const extraPages = Math.ceil((data.length * DATA_EXPANSION) / PAGE_BYTES) + memoryPagesMax;
+  const instantiate = () => start(module, { data, builtins, extraPages }, bundle.entrypoint);
+
+  let instance: Instance | undefined = instantiate();
+  const sizeAtRest = instance.memory.buffer.byteLength;
+
+  const evaluateRaw = (input: Uint8Array | string, timeMs: number): unknown => {
+    clock.timeMs = timeMs;
+    const running = (instance ??= instantiate());
+    // Only an evaluation that ended well gives its instance back: an abort may leave anything behind.
+    instance = undefined;
+    const value = run(running, typeof input === 'string' ? encoder.encode(input) : input);
+    if (running.memory.buffer.byteLength <= sizeAtRest + KEEP_PAGES_MAX * PAGE_BYTES) {
+      instance = running;
+    }
+    return value;
+  };
+
+  return {
+    evaluateRaw,
+    evaluate: (input, timeMs) => {
+      try {
+        return judge(evaluateRaw(input, timeMs));
+      } catch (fault) {
+        return refusal(fault);
+      }
+    },
+  };
+}
+
+async function compileModule(wasm: string): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(Buffer.from(wasm, 'base64'));
+  } catch (cause) {
+    throw new PolicyBundleError('unusable', 'not a WASM module', cause);
+  }
+}
+
+interface Surroundings {
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly builtins: ReturnType<typeof bindBuiltins>;
+  readonly extraPages: number;
+}
+
+function start(module: WebAssembly.Module, around: Surroundings, entrypoint: string): Instance {
+  const loaded = instantiateWithin(module, around);
+  const abi = (loaded.wasmInstance as WebAssembly.Instance).exports as unknown as Abi;
+  refuseUnknownBuiltins(abi, loaded.mem);
+  try {
+    loaded.setData(around.data.buffer);
+  } catch (cause) {
+    throw new PolicyBundleError('unusable', 'the data does not load', cause);
+  }
+  const id = (loaded.entrypoints as Record<string, number>)[entrypoint];
+  if (id === undefined) throw new PolicyBundleError('unusable', `no rule ${entrypoint}`);
+  return {
+    abi,
+    memory: loaded.mem,
+    dataAddress: loaded.dataAddr,
+    heapStart: loaded.dataHeapPtr as number,
+    entrypoint: id,
+  };
+}
+
+/** How many pages a module starts with stands in its import, which no API shows: try until it fits. */
+function instantiateWithin(module: WebAssembly.Module, { builtins, extraPages }: Surroundings) {
+  for (let initial = FIRST_PAGES; ; initial *= 2) {
+    try {
+      return loadPolicySync(module, { initial, maximum: initial + extraPages }, builtins);
+    } catch (cause) {
+      if (cause instanceof WebAssembly.LinkError && initial < FIRST_PAGES_MAX) continue;
+      throw new PolicyBundleError('unusable', `does not start: ${describe(cause)}`, cause);
+    }
+  }
+}
+
+/** The SDK would notice a missing builtin only when a call reaches it. */
+function refuseUnknownBuiltins(abi: Abi, memory: WebAssembly.Memory): void {
+  const needed = parseAt(memory, abi.opa_json_dump(abi.builtins())) as JsonObject;
+  const unknown = Object.keys(needed).filter((name) => !HOST_BUILTINS.includes(name));
+  if (unknown.length > 0) {
+    throw new PolicyBundleError('unusable', `needs unknown builtins: ${unknown.join(', ')}`);
+  }
+}
+
+/** Why not the SDK's own evaluate: it takes input that does not parse for no input at all, and goes on. */
+function run({ abi, memory, ...policy }: Instance, input: Uint8Array): unknown {
+  abi.opa_heap_ptr_set(policy.heapStart);
+  const address = abi.opa_malloc(input.length);
+  new Uint8Array(memory.buffer).set(input, address);
+  const value = abi.opa_json_parse(address, input.length);
+  if (value === 0) throw new Error('the input is not JSON');
+  const context = abi.opa_eval_ctx_new();
+  abi.opa_eval_ctx_set_input(context, value);
+  abi.opa_eval_ctx_set_data(context, policy.dataAddress);
+  abi.opa_eval_ctx_set_entrypoint(context, policy.entrypoint);
+  if (abi.eval(context) !== 0) throw new Error('the evaluation failed');
+  const results = parseAt(memory, abi.opa_json_dump(abi.opa_eval_ctx_get_result(context)));
+  return onlyResult(results as readonly { readonly result: unknown }[]);
+}
+
+function onlyResult(results: readonly { readonly result: unknown }[]): unknown {
+  if (results.length > 1) throw new Error('more than one result');
+  return results[0]?.result;
+}
+
+/** The JSON text that ends with a NUL at an address. */
+function parseAt(memory: WebAssembly.Memory, address: number): unknown {
+  const bytes = new Uint8Array(memory.buffer);
+  return JSON.parse(decoder.decode(bytes.subarray(address, bytes.indexOf(0, address))));
+}
+
+function judge(value: unknown): Evaluation {
+  if (value === undefined) return refuse('policy.undefined', 'the rule has no value');
+  const parsed = parsePolicyOutput(value);
+  return parsed.ok ? parsed : refuse('policy.wrong_shape', parsed.detail);
+}
+
+function refusal(fault: unknown): Evaluation {
+  const detail = describe(fault);
+  if (fault instanceof BuiltinFailure) return refuse('policy.builtin', detail);
+  if (detail.startsWith('opa_malloc')) return refuse('policy.memory', detail);
+  return refuse('policy.error', detail);
+}
+
+const refuse = (code: EvaluationCode, detail: string): Evaluation => ({ ok: false, code, detail });
+
+/** OPA's module aborts with bare strings, the SDK throws strings and plain objects. */
+function describe(fault: unknown): string {
+  if (typeof fault === 'string') return fault;
+  if (fault instanceof Error) return `${fault.name}: ${fault.message}`;
+  return JSON.stringify(fault) ?? 'unknown fault';
+}
