@@ -129,16 +129,9 @@ const LOWER_T = 0x74;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-const ESCAPES: Readonly<Record<string, string>> = {
-  '"': '"',
-  '\\': '\\',
-  '/': '/',
-  b: '\b',
-  f: '\f',
-  n: '\n',
-  r: '\r',
-  t: '\t',
-};
+// The letter after a backslash and, at the same place, the character that it stands for.
+const ESCAPE_LETTERS = '"\\/bfnrt';
+const ESCAPED = '"\\/\b\f\n\r\t';
 
 /**
  * A cursor over one document: recursive descent, one pass, no backtracking. Past the end
@@ -280,10 +273,10 @@ class Reader {
   private escape(): string {
     const letter = this.text.charAt(this.at + 1);
     if (letter === 'u') return this.unicodeEscape();
-    const character = ESCAPES[letter];
-    if (character === undefined) this.refuse('syntax');
+    const which = ESCAPE_LETTERS.indexOf(letter);
+    if (letter === '' || which < 0) this.refuse('syntax');
     this.at += 2;
-    return character;
+    return ESCAPED.charAt(which);
   }
 
   /** One `\uXXXX`, or two that form a surrogate pair: half a pair is no character. */
