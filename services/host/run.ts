@@ -12,10 +12,10 @@ const EX_CONFIG = 78;
 
 /** Collects what was opened, so that stop closes it in reverse order even when start failed half way. */
 export function closers(log: Logger): {
-  readonly add: (name: string, close: () => Promise<unknown> | unknown) => void;
+  readonly add: (name: string, close: () => unknown) => void;
   readonly closeAll: () => Promise<void>;
 } {
-  const opened: { name: string; close: () => Promise<unknown> | unknown }[] = [];
+  const opened: { name: string; close: () => unknown }[] = [];
   return {
     add: (name, close) => void opened.push({ name, close }),
     closeAll: async () => {

@@ -1,0 +1,188 @@
+/**
+ * The state that people change, held in memory and kept current by one ordered watch of bucket `control`.
+ * A worker also writes its own heartbeat into the bucket and must see it come back by the same watch: that proves
+ * path and order without anybody else. Silence has an age, and too old means refuse (architecture, invariant 8).
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { CONTROL_KEYS, type ControlEntry } from '#contracts/control.ts';
+import { parseRevision, type Revision, revisionOf } from '#contracts/ids.ts';
+
+import type { Logger } from './log.ts';
+import type { Bus, KV, KvWatchEntry } from './nats.ts';
+
+const BEAT_MS = 1_000;
+const REWATCH_MS = 500;
+
+export interface ControlView {
+  readonly get: <T>(key: string) => ControlEntry<T> | undefined;
+  /** Keys that begin with the prefix, deleted things included. */
+  readonly keys: (prefix: string) => string[];
+  /** Called for every entry, also those of the first snapshot, in the order of the feed. */
+  readonly onChange: (listener: (key: string, entry: ControlEntry) => void) => void;
+  readonly revision: () => Revision;
+  readonly reached: (revision: Revision) => boolean;
+  /** True once the revision is reached; false after the time. */
+  readonly waitFor: (revision: Revision, timeoutMs: number) => Promise<boolean>;
+  /** Milliseconds since the own heartbeat (or, without one, the snapshot) was seen. */
+  readonly ageMs: () => number;
+  readonly close: () => Promise<void>;
+}
+
+interface Head {
+  readonly epoch: string;
+}
+
+/** Opens the view and resolves when the first snapshot is complete. @param options.beatAs name of this worker */
+export async function watchControl(
+  bus: Bus,
+  options: { readonly log: Logger; readonly beatAs?: string },
+): Promise<ControlView> {
+  const bucket = await bus.bucket('control');
+  const view = new View(bucket, options.log, options.beatAs);
+  await view.start();
+  return {
+    get: (key) => view.get(key),
+    keys: (prefix) => view.keys(prefix),
+    onChange: (listener) => view.listen(listener),
+    revision: () => view.revision(),
+    reached: (revision) => view.reached(revision),
+    waitFor: (revision, timeoutMs) => view.waitFor(revision, timeoutMs),
+    ageMs: () => view.ageMs(),
+    close: () => view.close(),
+  };
+}
+
+type Listener = (key: string, entry: ControlEntry) => void;
+
+class View {
+  readonly #bucket: KV;
+  readonly #log: Logger;
+  readonly #beatKey: string;
+  readonly #entries = new Map<string, ControlEntry>();
+  /** Bucket revision by key: what a rewatch replays is dropped unless it is newer. */
+  readonly #seen = new Map<string, number>();
+  readonly #listeners: Listener[] = [];
+  #waiting: { revision: Revision; done: (reached: boolean) => void }[] = [];
+  #epoch = '0';
+  #sequence = 0;
+  #revision: Revision = revisionOf('0', 0);
+  #freshAt = performance.now();
+  #closed = false;
+  #stopWatch: () => void = () => undefined;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(bucket: KV, log: Logger, beatAs: string | undefined) {
+    this.#bucket = bucket;
+    this.#log = log;
+    this.#beatKey = beatAs === undefined ? '' : CONTROL_KEYS.beat(beatAs);
+  }
+
+  async start(): Promise<void> {
+    let complete = (): void => undefined;
+    const snapshot = new Promise<void>((resolve) => (complete = resolve));
+    this.#running = Promise.all([this.#watch(complete), this.#beat()]);
+    await snapshot;
+  }
+
+  /** One watch after the other: the client's ordered consumer heals gaps itself; a watch that ends is opened again. */
+  async #watch(complete: () => void): Promise<void> {
+    while (!this.#closed) {
+      try {
+        const entries = await this.#bucket.watch();
+        this.#stopWatch = () => entries.stop();
+        for await (const entry of entries) {
+          this.#take(entry);
+          if (entry.delta === 0) complete();
+        }
+      } catch (error) {
+        if (!this.#closed) this.#log.warn({ err: error }, 'control feed lost; watching again');
+      }
+      if (!this.#closed) await sleep(REWATCH_MS);
+    }
+  }
+
+  async #beat(): Promise<void> {
+    while (this.#beatKey !== '' && !this.#closed) {
+      await this.#bucket
+        .put(this.#beatKey, JSON.stringify({ at: Date.now() }))
+        .catch(() => undefined); // a beat that cannot be written shows as age
+      await sleep(BEAT_MS);
+    }
+  }
+
+  #take(entry: KvWatchEntry): void {
+    if ((this.#seen.get(entry.key) ?? 0) >= entry.revision) return;
+    this.#seen.set(entry.key, entry.revision);
+    if (entry.key === this.#beatKey || this.#beatKey === '') this.#freshAt = performance.now();
+    if (entry.operation !== 'PUT' || entry.key.startsWith('beat.')) return;
+    // Written by the projector in this form; a value that is not JSON would be a bug of ours.
+    const value = entry.json<ControlEntry>();
+    this.#entries.set(entry.key, value);
+    for (const listener of this.#listeners) listener(entry.key, value);
+    if (entry.key === CONTROL_KEYS.head) this.#advance(value as ControlEntry<Head>);
+  }
+
+  #advance(head: ControlEntry<Head>): void {
+    this.#epoch = head.value?.epoch ?? '0';
+    this.#sequence = head.sequence;
+    this.#revision = revisionOf(this.#epoch, this.#sequence);
+    this.#waiting = this.#waiting.filter(({ revision, done }) => {
+      if (!this.reached(revision)) return true;
+      done(true);
+      return false;
+    });
+  }
+
+  get<T>(key: string): ControlEntry<T> | undefined {
+    // The projector writes only values that were checked against the schema of their key.
+    return this.#entries.get(key) as ControlEntry<T> | undefined;
+  }
+
+  keys(prefix: string): string[] {
+    return [...this.#entries.keys()].filter((key) => key.startsWith(prefix));
+  }
+
+  listen(listener: Listener): void {
+    this.#listeners.push(listener);
+    for (const [key, entry] of this.#entries) listener(key, entry);
+  }
+
+  revision(): Revision {
+    return this.#revision;
+  }
+
+  /** A revision of another epoch is never reached: the feed it belongs to is gone. */
+  reached(revision: Revision): boolean {
+    const asked = parseRevision(revision);
+    return asked !== undefined && asked.epoch === this.#epoch && asked.sequence <= this.#sequence;
+  }
+
+  waitFor(revision: Revision, timeoutMs: number): Promise<boolean> {
+    if (this.reached(revision)) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.#waiting = this.#waiting.filter((waiter) => waiter !== mine);
+        resolve(false);
+      }, timeoutMs);
+      const mine = {
+        revision,
+        done: (reached: boolean) => {
+          clearTimeout(timer);
+          resolve(reached);
+        },
+      };
+      this.#waiting.push(mine);
+    });
+  }
+
+  ageMs(): number {
+    return performance.now() - this.#freshAt;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopWatch();
+    await this.#running;
+  }
+}
