@@ -99,7 +99,7 @@ async function startOnce(
       { user: 'postgres', password: options.password },
       'postgres',
     );
-    await waitUntil(server, () => accepts(url), READY_MS_MAX);
+    await waitUntil(server, () => acceptsConnections(url), READY_MS_MAX);
     return server;
   } catch (error) {
     await server.stop();
@@ -108,7 +108,7 @@ async function startOnce(
 }
 
 /** True when a connection can be opened. */
-async function accepts(url: string): Promise<boolean> {
+export async function acceptsConnections(url: string): Promise<boolean> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
   client.on('error', () => {});
   try {

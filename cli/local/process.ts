@@ -6,6 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { CliError } from '#cli/output.ts';
 
+import { identify } from './process-identity.ts';
+import type { ProcessIdentity } from './process-identity.ts';
+
 export interface ProcessOptions {
   readonly name: string;
   readonly command: string;
@@ -17,6 +20,8 @@ export interface ProcessOptions {
   readonly cwd?: string;
   /** Ends it in its own orderly way; also sent by the kernel when we die (Linux). */
   readonly stopSignal?: 'SIGTERM' | 'SIGINT';
+  /** True for our own Node processes: they see a closed channel when we die, where no kernel tells them. */
+  readonly channel?: boolean;
   /** Further `setpriv` options, to run as another user. Linux only. */
   readonly privileges?: readonly string[];
 }
@@ -34,15 +39,18 @@ const LOG_TAIL_LINES = 8;
 export class OwnedProcess {
   readonly name: string;
   readonly pid: number;
+  /** What to record, so that a later run can tell this process from another with its pid. */
+  readonly identity: ProcessIdentity;
   readonly logFile: string;
   /** Fulfilled when it has ended; never rejected. */
   readonly exited: Promise<Exit>;
   #exit: Exit | undefined;
   readonly #stopSignal: NodeJS.Signals;
 
-  constructor(options: ProcessOptions, pid: number, exited: Promise<Exit>) {
+  constructor(options: ProcessOptions, identity: ProcessIdentity, exited: Promise<Exit>) {
     this.name = options.name;
-    this.pid = pid;
+    this.pid = identity.pid;
+    this.identity = identity;
     this.logFile = options.logFile;
     this.#stopSignal = options.stopSignal ?? 'SIGTERM';
     this.exited = exited.then((exit) => (this.#exit = exit));
@@ -84,7 +92,7 @@ export async function startProcess(options: ProcessOptions): Promise<OwnedProces
     // A session of its own: Ctrl-C in a terminal reaches us alone, and we stop the children in order.
     detached: true,
     env: options.env,
-    stdio: ['ignore', log, log],
+    stdio: ['ignore', log, log, ...(options.channel === true ? ['ipc' as const] : [])],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   closeSync(log);
@@ -98,7 +106,8 @@ export async function startProcess(options: ProcessOptions): Promise<OwnedProces
     );
   });
   if (child.pid === undefined) throw new CliError(`${options.name} has no process id`);
-  return new OwnedProcess(options, child.pid, exited);
+  const identity = (await identify(child.pid)) ?? { pid: child.pid, startedAt: '' };
+  return new OwnedProcess(options, identity, exited);
 }
 
 /**

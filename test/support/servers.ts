@@ -11,9 +11,12 @@ import { Client } from 'pg';
 
 import { findBinary } from '#cli/local/binaries.ts';
 import { startNatsServer } from '#cli/local/nats-server.ts';
+import { CHECKOUT } from '#cli/local/places.ts';
 import { anyFreePort } from '#cli/local/ports.ts';
 import { postgresUrl, startPostgresServer } from '#cli/local/postgres.ts';
 import type { OwnedProcess } from '#cli/local/process.ts';
+import { NATS_USERS } from '#cli/local/secrets.ts';
+import { passwordVariable } from '#contracts/permissions.ts';
 
 /** A server that a test may stop, kill and start again on the same data and port. */
 export interface TestServer {
@@ -28,6 +31,8 @@ export interface TestServer {
 export interface TestNats extends TestServer {
   readonly url: string;
   readonly monitorUrl: string;
+  /** File with the password of a user of the shipped configuration; empty where there are no users. */
+  readonly passwordFile: (user: string) => string;
 }
 
 export interface TestPostgres extends TestServer {
@@ -40,29 +45,31 @@ export interface TestPostgres extends TestServer {
 export interface NatsOptions {
   /** Further configuration lines beside ports and JetStream; a later line wins over ours. */
   readonly conf?: string;
-  /** A whole configuration file as shipped, with further values of its environment. */
-  readonly configFile?: { readonly path: string; readonly env: Readonly<Record<string, string>> };
+  /** True runs the shipped configuration, with its users and their permissions, instead. */
+  readonly shipped?: boolean;
   /** Folder of the stream store; the caller removes it. */
   readonly store?: string;
   readonly port?: number;
 }
 
 const START_ATTEMPTS = 5;
+const SHIPPED_CONF = join(CHECKOUT, 'compose', 'nats.conf');
 
 /** Starts nats-server: JetStream that syncs always, no authorization, unless `conf` says otherwise. */
 export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
   const url = process.env['COUNTERSIGN_TEST_NATS_URL'];
   const monitorUrl = process.env['COUNTERSIGN_TEST_NATS_MONITOR_URL'];
   if (url !== undefined && monitorUrl !== undefined && Object.keys(options).length === 0) {
-    return { url, monitorUrl, ...external('nats-server') };
+    return { url, monitorUrl, passwordFile: () => '', ...external('nats-server') };
   }
   const dir = await temporaryFolder('nats');
+  const passwords = await makePasswords(dir, options.shipped === true ? NATS_USERS : []);
   return retryPorts(async () => {
     const port = options.port ?? (await anyFreePort());
     const monitorPort = await anyFreePort(new Set([port]));
     const store = options.store ?? join(dir, 'store');
-    const configFile = options.configFile?.path ?? join(dir, 'nats.conf');
-    if (options.configFile === undefined) {
+    const configFile = options.shipped === true ? SHIPPED_CONF : join(dir, 'nats.conf');
+    if (options.shipped !== true) {
       await writeFile(configFile, plainConf({ port, monitorPort, store, conf: options.conf }));
     }
     const servedAt = `http://127.0.0.1:${monitorPort}`;
@@ -73,14 +80,18 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
         monitorUrl: servedAt,
         logFile: join(dir, 'nats.log'),
         env: {
+          COUNTERSIGN_NATS_NAME: 'countersign-test',
+          COUNTERSIGN_NATS_HOST: '127.0.0.1',
           COUNTERSIGN_NATS_PORT: String(port),
-          COUNTERSIGN_NATS_MONITOR_PORT: String(monitorPort),
+          COUNTERSIGN_NATS_MONITOR: `127.0.0.1:${monitorPort}`,
           COUNTERSIGN_NATS_STORE: store,
-          ...options.configFile?.env,
+          ...passwords,
         },
       }),
     );
-    return { url: `nats://127.0.0.1:${port}`, monitorUrl: servedAt, ...server };
+    const passwordFile = (user: string): string =>
+      options.shipped === true ? join(dir, `${user}.password`) : '';
+    return { url: `nats://127.0.0.1:${port}`, monitorUrl: servedAt, passwordFile, ...server };
   });
 }
 
@@ -186,6 +197,20 @@ async function retryPorts<T>(start: () => Promise<T>): Promise<T> {
       if (!taken || attempt === START_ATTEMPTS) throw error;
     }
   }
+}
+
+/** Writes a password file for each user and gives the server's environment. */
+async function makePasswords(
+  dir: string,
+  users: readonly string[],
+): Promise<Record<string, string>> {
+  const environment: Record<string, string> = {};
+  for (const user of users) {
+    const password = `x${randomBytes(12).toString('hex')}`;
+    await writeFile(join(dir, `${user}.password`), password, { mode: 0o600 });
+    environment[passwordVariable(user)] = password;
+  }
+  return environment;
 }
 
 async function temporaryFolder(name: string): Promise<string> {

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 
 import { Client } from 'pg';
@@ -51,6 +52,16 @@ describe('a nats-server for tests', () => {
     await nats.restart();
     expect(await natsGreeting(nats.url)).toBe('INFO ');
   });
+});
+
+test('the shipped configuration starts with a password for every user', async () => {
+  const nats = await startNats({ shipped: true });
+  const varz = (await (await fetch(`${nats.monitorUrl}/varz`)).json()) as {
+    auth_required: boolean;
+  };
+  expect(varz.auth_required).toBe(true);
+  expect(await readFile(nats.passwordFile('ingress'), 'utf8')).toMatch(/^x[0-9a-f]{24}$/);
+  await nats.stop();
 });
 
 describe('a Postgres for tests', () => {

@@ -1,0 +1,158 @@
+// The one table of our own processes on one machine: what each is started with, in which order, how often.
+// nats-server and Postgres come before all of them (system.ts).
+
+import type { DatabaseRole, Secrets } from './secrets.ts';
+
+/** What the processes of one system share. */
+export interface Site {
+  readonly natsUrl: string;
+  readonly natsMonitorUrl: string;
+  readonly secrets: Secrets;
+  /** The port that bears this name (see `ports` of a service). */
+  readonly port: (name: string) => number;
+  readonly databaseUrlFile: (role: DatabaseRole) => string;
+  /** Path of the opa command. */
+  readonly opa: string;
+}
+
+type Environment = Readonly<Record<string, string>>;
+
+/** A process that runs to its end before the services start. */
+export interface StepSpec {
+  readonly name: string;
+  readonly entry: string;
+  readonly env: (site: Site) => Environment;
+}
+
+export interface ServiceSpec {
+  readonly name: string;
+  /** File below the checkout. */
+  readonly entry: string;
+  readonly replicas: number;
+  readonly env: (site: Site) => Environment;
+}
+
+export interface ProcessTable {
+  readonly steps: readonly StepSpec[];
+  /** In start order; stopped in reverse, so that callers go before what they call. */
+  readonly services: readonly ServiceSpec[];
+}
+
+const HOST = '127.0.0.1';
+
+const bus = (site: Site, user: string, macWriters: readonly string[]): Environment => ({
+  COUNTERSIGN_NATS_URL: site.natsUrl,
+  COUNTERSIGN_NATS_MONITOR_URL: site.natsMonitorUrl,
+  COUNTERSIGN_NATS_USER: user,
+  COUNTERSIGN_NATS_PASSWORD_FILE: site.secrets.natsPasswordFile(user),
+  COUNTERSIGN_MAC_KEYS_FILE: site.secrets.macKeysFile(user, macWriters),
+});
+
+export const PROCESSES: ProcessTable = {
+  steps: [
+    {
+      name: 'migrate',
+      entry: 'services/migrate/main.ts',
+      env: (site) => ({
+        ...bus(site, 'migrate', []),
+        COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_migrator'),
+      }),
+    },
+  ],
+  services: [
+    {
+      name: 'admin',
+      entry: 'services/admin/main.ts',
+      replicas: 1,
+      env: (site) => ({
+        ...bus(site, 'admin', ['admin', 'audit-chainer', 'decision-worker']),
+        COUNTERSIGN_ADMIN_HOST: HOST,
+        COUNTERSIGN_ADMIN_PORT: String(site.port('admin')),
+        COUNTERSIGN_CAPABILITY_KEYS_FILE: site.secrets.capabilityKeysFile,
+        COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_admin'),
+        COUNTERSIGN_BOOTSTRAP_OPERATORS_FILE: site.secrets.bootstrapOperatorsFile,
+        COUNTERSIGN_OPA: site.opa,
+      }),
+    },
+    {
+      name: 'audit-chainer',
+      entry: 'services/audit-chainer/main.ts',
+      replicas: 1,
+      env: (site) => ({
+        ...bus(site, 'audit-chainer', [
+          'ingress',
+          'decision-worker',
+          'audit-chainer',
+          'admin',
+          'approval-escalation',
+        ]),
+        COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_chainer'),
+      }),
+    },
+    {
+      name: 'decision-worker',
+      entry: 'services/decision-worker/main.ts',
+      replicas: 1,
+      env: (site) => ({
+        ...bus(site, 'decision-worker', ['decision-worker']),
+        COUNTERSIGN_CAPABILITY_KEYS_FILE: site.secrets.capabilityKeysFile,
+        COUNTERSIGN_PSEUDONYM_KEY_FILE: site.secrets.pseudonymKeyFile,
+      }),
+    },
+    {
+      name: 'shop',
+      entry: 'cli/demo/shop.ts',
+      replicas: 1,
+      env: (site) => ({
+        COUNTERSIGN_SHOP_HOST: HOST,
+        COUNTERSIGN_SHOP_PORT: String(site.port('upstream')),
+        COUNTERSIGN_SHOP_TOKEN_FILE: site.secrets.upstreamTokenFile,
+      }),
+    },
+    {
+      name: 'ingress',
+      entry: 'services/ingress/main.ts',
+      replicas: 1,
+      env: (site) => ({
+        ...bus(site, 'ingress', ['ingress']),
+        COUNTERSIGN_INGRESS_HOST: HOST,
+        COUNTERSIGN_INGRESS_PORT: String(site.port('ingress')),
+        COUNTERSIGN_SEAL_KEY_FILE: site.secrets.sealKeyFile,
+      }),
+    },
+  ],
+};
+
+/** One process of a service, under the name that commands and tests use. */
+export interface Instance {
+  readonly name: string;
+  readonly service: ServiceSpec;
+}
+
+/** The processes of a table in start order; `replicas` may change a service's number. */
+export function instancesOf(
+  table: ProcessTable,
+  replicas: Readonly<Record<string, number>> = {},
+): Instance[] {
+  return table.services.flatMap((service) => {
+    const count = replicas[service.name] ?? service.replicas;
+    return Array.from({ length: count }, (_, index) => ({
+      name: count === 1 ? service.name : `${service.name}-${index + 1}`,
+      service,
+    }));
+  });
+}
+
+/** Names of the ports that a system needs, with the port that each has unless it is taken. */
+export function usualPorts(instances: readonly Instance[]): ReadonlyMap<string, number> {
+  const fixed = ['ingress', 'admin', 'upstream', 'nats', 'nats-monitor', 'postgres'];
+  const health = instances.map(({ name }) => healthPort(name));
+  return new Map([...fixed, ...health].map((name, index) => [name, FIRST_PORT + index]));
+}
+
+const FIRST_PORT = 8480;
+
+/** Name of the port where a process tells its health. */
+export function healthPort(instance: string): string {
+  return `${instance} health`;
+}

@@ -1,0 +1,110 @@
+// Secrets of a local system: made once at random, each in a file of its own that only we may read.
+
+import { hash, randomBytes } from 'node:crypto';
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { Operator } from '#contracts/control.ts';
+import { permissions } from '#contracts/permissions.ts';
+
+import { keepPrivate, writePrivate } from './private-file.ts';
+
+/** Users of the broker: our processes, and `operator` with full rights for status, doctor and tests. */
+export const NATS_USERS: readonly string[] = Object.keys(permissions());
+
+/** Writers of stored messages (contracts/mac.ts). */
+const WRITERS = ['ingress', 'decision-worker', 'audit-chainer', 'admin', 'approval-escalation'];
+
+/** Login roles in Postgres: who owns the tables, and the two processes that use them. */
+export const DATABASE_ROLES = [
+  'countersign_migrator',
+  'countersign_chainer',
+  'countersign_admin',
+] as const;
+export type DatabaseRole = (typeof DATABASE_ROLES)[number];
+
+/** The two persons of the demo. */
+const PERSONS: readonly Pick<Operator, 'id' | 'name' | 'roles'>[] = [
+  { id: 'ada', name: 'Ada', roles: ['admin', 'operator', 'approver'] },
+  { id: 'grace', name: 'Grace', roles: ['operator', 'approver'] },
+];
+
+export interface Secrets {
+  readonly natsPassword: (user: string) => string;
+  readonly natsPasswordFile: (user: string) => string;
+  readonly databasePassword: (role: DatabaseRole | 'postgres') => string;
+  /** Writes and names the file with the MAC keys of these writers, for the process `reader`. */
+  readonly macKeysFile: (reader: string, writers: readonly string[]) => string;
+  readonly capabilityKeysFile: string;
+  readonly sealKeyFile: string;
+  readonly pseudonymKeyFile: string;
+  /** The credential of the demo upstream: the gateway's own, never an agent's. */
+  readonly upstreamTokenFile: string;
+  readonly bootstrapOperatorsFile: string;
+  readonly operatorTokenFiles: readonly string[];
+}
+
+/** Makes what is missing below `folder` and gives what is there. */
+export function makeSecrets(folder: string): Secrets {
+  const below = (...parts: string[]): string => join(folder, ...parts);
+  for (const part of ['.', 'nats', 'database', 'mac', 'operators']) {
+    mkdirSync(below(part), { recursive: true, mode: 0o700 });
+    chmodSync(below(part), 0o700);
+  }
+  const natsPassword = (user: string): string => keepPrivate(below('nats', user), randomPassword);
+  const macKeys = new Map(
+    WRITERS.map((writer) => [writer, keepPrivate(below('mac', `${writer}.key`), randomKey)]),
+  );
+  keepPrivate(below('capability-keys.json'), () => JSON.stringify([randomKey()]));
+  for (const name of ['seal.key', 'pseudonym.key', 'upstream.token']) {
+    keepPrivate(below(name), randomKey);
+  }
+  return {
+    natsPassword,
+    natsPasswordFile: (user) => {
+      natsPassword(user);
+      return below('nats', user);
+    },
+    databasePassword: (role) => keepPrivate(below('database', role), randomPassword),
+    macKeysFile: (reader, writers) => {
+      const file = below('mac', `${reader}.json`);
+      writePrivate(
+        file,
+        JSON.stringify(Object.fromEntries(writers.map((name) => [name, macKeys.get(name)]))),
+      );
+      return file;
+    },
+    capabilityKeysFile: below('capability-keys.json'),
+    sealKeyFile: below('seal.key'),
+    pseudonymKeyFile: below('pseudonym.key'),
+    upstreamTokenFile: below('upstream.token'),
+    ...makeOperators(below('operators')),
+  };
+}
+
+/** The persons' tokens, and the file from which the admin service learns their hashes. */
+function makeOperators(
+  folder: string,
+): Pick<Secrets, 'bootstrapOperatorsFile' | 'operatorTokenFiles'> {
+  const tokenFile = (id: string): string => join(folder, `${id}.token`);
+  const operators = PERSONS.map((person): Operator => {
+    const token = keepPrivate(tokenFile(person.id), () => `cso_${randomPassword()}`);
+    return { ...person, token_hash: `sha256:${hash('sha256', token, 'hex')}` };
+  });
+  const bootstrapOperatorsFile = join(folder, 'bootstrap.json');
+  writePrivate(bootstrapOperatorsFile, `${JSON.stringify(operators, null, 2)}\n`);
+  return {
+    bootstrapOperatorsFile,
+    operatorTokenFiles: PERSONS.map(({ id }) => tokenFile(id)),
+  };
+}
+
+/** 32 random bytes in base64. */
+function randomKey(): string {
+  return randomBytes(32).toString('base64');
+}
+
+/** 192 random bits that stand unquoted in an address, a configuration file or a header. */
+function randomPassword(): string {
+  return `x${randomBytes(24).toString('hex')}`;
+}

@@ -1,0 +1,60 @@
+// The command line `./countersign`: one verb per file in commands/, exit codes 0 ok, 1 finding, 2 misuse, 3 could not run.
+
+import { Command, CommanderError } from 'commander';
+
+import { CliError, EXIT, reportError } from '#cli/output.ts';
+
+import { register as down } from './commands/down.ts';
+import { register as status } from './commands/status.ts';
+import { register as test } from './commands/test.ts';
+import { register as up } from './commands/up.ts';
+
+const VERBS = [up, down, status, test];
+
+function commandLine(): Command {
+  const program = new Command('countersign')
+    .description("Decides whether an AI agent's tool call may run, and proves afterwards why.")
+    .usage('<verb> [options]')
+    .helpCommand(false)
+    // Errors are told once, by reportError; commander would print its own beside it.
+    .configureOutput({ outputError: () => {} })
+    .exitOverride()
+    .addHelpText(
+      'after',
+      [
+        '',
+        'Examples:',
+        '  npm run up                        start the local demo and see three commands to paste',
+        '  ./countersign status              every address, process and version',
+        '  ./countersign doctor              what is missing, and the command that fixes it',
+        '',
+        'Exit codes: 0 ok, 1 finding, 2 misuse, 3 could not run.',
+      ].join('\n'),
+    );
+  for (const register of VERBS) register(program);
+  return program;
+}
+
+/** Runs one command and gives its exit code. */
+async function main(args: readonly string[]): Promise<number> {
+  const json = args.includes('--json');
+  try {
+    await commandLine().parseAsync([...args], { from: 'user' });
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return reportError(error, json);
+    if (error.exitCode === 0) return EXIT.ok;
+    return reportError(misuse(error, args), json);
+  }
+}
+
+/** Wrong usage in our own words: commander's message and the help of the verb that was meant. */
+function misuse(error: CommanderError, args: readonly string[]): CliError {
+  const bare = error.code === 'commander.help';
+  const verb = args.find((argument) => !argument.startsWith('-'));
+  const help = ['./countersign', ...(verb === undefined ? [] : [verb]), '--help'].join(' ');
+  const message = bare ? 'which verb?' : error.message.replace(/^error: /, '');
+  return new CliError(message, { exitCode: EXIT.misuse, help });
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,136 @@
+// What `npm run up|down|conformance|bench` and `npm test` call. Plain JavaScript for Node 20 with nothing installed:
+// installs the packages when needed, then hands over to cli/main.ts on the Node 24 that came with them.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const VERBS = ['up', 'down', 'test', 'conformance', 'bench'];
+/** Type stripping without a flag or warning; see engines of the packages we use. */
+const NODE_FLOOR = [24, 12];
+const START_FLOOR = [20, 0];
+const PROGRESS_INTERVAL_MS = 5_000;
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** A problem in one line, and the command that fixes it. */
+class StartError extends Error {
+  constructor(message, help) {
+    super(message);
+    this.help = help;
+  }
+}
+
+async function main([verb, ...rest]) {
+  if (!VERBS.includes(verb)) {
+    throw new StartError(`usage: node cli/start.mjs ${VERBS.join('|')} [options]`);
+  }
+  if (!reaches(process.versions.node, START_FLOOR)) {
+    throw new StartError(
+      `Node ${process.versions.node} is too old to start with; 20 or later is needed.`,
+      'install Node from https://nodejs.org or your package manager',
+    );
+  }
+  if (!isInstalled()) await installPackages();
+  process.exitCode = await handOver(findNode(), ['cli/main.ts', verb, ...rest]);
+}
+
+/** npm writes node_modules/.package-lock.json last: it must not be older than the lock file that it fulfils. */
+function isInstalled() {
+  const done = join(root, 'node_modules', '.package-lock.json');
+  return existsSync(done) && statSync(done).mtimeMs >= modifiedAt('package-lock.json');
+}
+
+function modifiedAt(name) {
+  return statSync(join(root, name)).mtimeMs;
+}
+
+async function installPackages() {
+  if (versionOf('npm') === undefined) {
+    throw new StartError(
+      'npm is missing.',
+      'apt-get install npm   (or install Node with npm from https://nodejs.org)',
+    );
+  }
+  say('installing the packages of package-lock.json (npm ci)');
+  const startedAt = Date.now();
+  const timer = setInterval(() => {
+    say(`npm ci: ${Math.round((Date.now() - startedAt) / 1000)} s`);
+  }, PROGRESS_INTERVAL_MS);
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  const code = await run('npm', args).finally(() => clearInterval(timer));
+  if (code !== 0) {
+    throw new StartError(
+      `npm ci failed (exit code ${code}); its own message is above.`,
+      'mend that, or check the network and the registry (npm ping), then run this again',
+    );
+  }
+}
+
+/** The Node 24 among our packages (Linux), else this one when it is new enough (a Mac). */
+function findNode() {
+  const own = join(root, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin', 'node');
+  if (reaches(versionOf(own), NODE_FLOOR)) return own;
+  if (reaches(process.versions.node, NODE_FLOOR)) return process.execPath;
+  throw new StartError(
+    `Node ${NODE_FLOOR.join('.')} or later is needed, this is ${process.versions.node}, and no package brings one for ${process.platform}-${process.arch}.`,
+    process.platform === 'darwin'
+      ? 'brew install node@24'
+      : 'npm ci   (without --omit=optional), or install Node 24',
+  );
+}
+
+/** Runs our command line in this terminal: its signals, its output, its exit code. */
+async function handOver(node, args) {
+  const passOn = (signal, child) => {
+    // At a terminal, Ctrl-C has reached the child already.
+    if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
+  };
+  return run(node, args, (child) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+      process.on(signal, () => passOn(signal, child));
+    }
+  });
+}
+
+function run(command, args, onSpawn = () => {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
+    child.once('error', reject);
+    child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+    onSpawn(child);
+  });
+}
+
+function versionOf(command) {
+  try {
+    return execFileSync(command, ['--version'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+      .trim()
+      .replace(/^v/, '');
+  } catch {
+    return undefined;
+  }
+}
+
+function reaches(version, [major, minor]) {
+  if (version === undefined) return false;
+  const [ownMajor, ownMinor] = version.split('.').map(Number);
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
+}
+
+function say(line) {
+  process.stderr.write(`${line}\n`);
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  say(`error: ${error.message}`);
+  if (error.help !== undefined) say(`  next: ${error.help}`);
+  process.exitCode = 3;
+}
