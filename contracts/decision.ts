@@ -1,8 +1,9 @@
 /** The leaf of a decision record: what the chain keeps for ever. Nothing in it names a person or holds content. */
 import { Type, type Static } from 'typebox';
 
-import { Ask, BudgetShare, Durability, Verdict, Via } from './call.ts';
+import { Ask, BudgetShare, type CallEnvelope, Durability, Verdict, Via } from './call.ts';
 import { ApprovalIdSchema, DecisionIdSchema, TenantIdSchema } from './ids.ts';
+import type { Check, Reason } from './reasons.ts';
 
 /** Which policy took part, in which role. */
 export const PolicyUse = Type.Object({
@@ -33,11 +34,14 @@ export const DecisionLeaf = Type.Object(
     }),
     /** Salted commitments: arguments, call, evidence, input. */
     commitments: Type.Record(Type.String(), Type.String()),
+    /** Micro-units, as the policy priced the call. */
+    cost: Type.Integer(),
     durability: Durability,
     facts_revision: Type.String(),
     forwards: Type.Boolean(),
     id: DecisionIdSchema,
     kind: Type.Literal('decision'),
+    labels: Type.Array(Type.String()),
     /** Rollout mode of the agent's class when it was judged. */
     mode: Type.String(),
     obligations: Type.Array(Type.String()),
@@ -67,21 +71,31 @@ export const DecisionLeaf = Type.Object(
 export type DecisionLeaf = Static<typeof DecisionLeaf>;
 
 /**
- * Section `evidence` of a decision's payload: how each check ended. `detail` is for the operator and never leaves the
- * house towards an agent.
+ * Section `evidence` of a decision's payload: how each check ended, and what it went by. `detail` is for the operator
+ * and never leaves the house towards an agent. Section `input` is the exact policy input.
  */
 export interface DecisionEvidence {
-  readonly checks: readonly {
-    readonly check: string;
-    readonly ok: boolean;
-    readonly micros: number;
-    readonly found: unknown;
-  }[];
-  readonly client: unknown;
   readonly call_id: string;
+  readonly checks: readonly CheckEvidence[];
+  readonly client: CallEnvelope['client'];
   readonly definition_hash: string;
   readonly detail: string;
+  readonly identity: {
+    readonly expires_at: number;
+    readonly issuer: string;
+    readonly token: string;
+  };
+  /** The policy's own words for the caller. */
   readonly message: string;
-  readonly output: unknown;
+  /** What floor and tenant policy returned, null where one was not asked. */
+  readonly output: { readonly floor: unknown; readonly tenant: unknown };
   readonly person: string;
+}
+
+/** How one check ended; properties in ascending order. */
+export interface CheckEvidence {
+  readonly check: Check;
+  readonly micros: number;
+  readonly ok: boolean;
+  readonly reason: Reason | '';
 }

@@ -1,0 +1,130 @@
+import type { VerifiedCapability } from '#contracts/capability.ts';
+import type { Caveat } from '#contracts/capability/caveats.ts';
+/**
+ * Second check. Proves that the capability is ours, unrevoked, belongs to a caller in this chain of actors, and
+ * covers this call; a caller without one falls back to the standing grant of its registration.
+ * Cost: memory only for a capability seen before; one bucket read and a few HMACs for a new one.
+ */
+import { expiresAt, type Grant, judgeCaveats, limits } from '#contracts/capability/judge.ts';
+import type { StandingGrant } from '#contracts/control.ts';
+import type { TenantId } from '#contracts/ids.ts';
+import { canonical, type Json } from '#contracts/json.ts';
+import type { Reason } from '#contracts/reasons.ts';
+
+import { block, type Call, type Checks, type Held, pass, type Principal } from '../decide.ts';
+
+/** A capability whose signatures hold and whose root was minted here. */
+export interface KnownCapability extends VerifiedCapability {
+  /** Base of what the record and the policy see of it; the same object for the same bytes. */
+  readonly held: Held;
+}
+
+export interface CapabilityPoints {
+  /** The capability in a token, or why it does not hold. Rejects when the root cannot be looked up. */
+  readonly open: (
+    tenant: TenantId,
+    token: string,
+  ) => Promise<KnownCapability | { readonly fault: Reason; readonly detail: string }>;
+  /** Name under which this service is the audience of a capability. */
+  readonly audience: string;
+}
+
+/** The check over its points. */
+export function capabilityCheck(points: CapabilityPoints): Checks['capability'] {
+  return async (call, by) => {
+    const { capability: token } = call.envelope;
+    if (token === '') return standing(call, by, points.audience);
+    const opened = await points.open(call.tenant, token);
+    if ('fault' in opened) return block(opened.fault, opened.detail);
+    const refusal = judgeCaveats(opened, situation(call, by, points.audience));
+    if (refusal !== null) {
+      return block(
+        refusal.code,
+        `caveat ${refusal.index} (${refusal.type}): ${refusal.detail}`,
+        opened.held,
+      );
+    }
+    if (limits(opened).some(({ kind }) => kind === 'amount')) {
+      return block(
+        'capability.unenforceable',
+        'an amount in total is not counted yet',
+        opened.held,
+      );
+    }
+    return pass(opened.held);
+  };
+}
+
+/** What a capability is judged against. */
+export function situation(call: Call, by: Principal, audience: string) {
+  return {
+    tool: call.envelope.tool,
+    upstream: call.tool.upstream,
+    arguments: call.arguments,
+    agent: by.agent,
+    actors: by.actors,
+    tenant: call.tenant,
+    task: by.task !== '' ? by.task : (call.envelope.task_id ?? ''),
+    audience,
+    nowMs: call.at,
+  };
+}
+
+const NONE: Held = {
+  kind: 'none',
+  id: '',
+  root: '',
+  callLimits: [],
+  inputText: '{"caveats":[],"expires_at":0,"id":"","issued_at":0,"root_id":"","subject":""}',
+};
+
+function standing(call: Call, by: Principal, audience: string) {
+  const { grant } = by.registered;
+  if (grant === undefined) return block<Held>('capability.missing', '', NONE);
+  const standingGrant = grantOf(grant, call.tenant, by.agent);
+  const held: Held = {
+    ...NONE,
+    kind: 'standing',
+    inputText: heldText({ ...standingGrant, jti: '', rootJti: '' }),
+  };
+  const refusal = judgeCaveats(standingGrant, situation(call, by, audience));
+  return refusal === null
+    ? pass(held)
+    : block(refusal.code, `standing grant: ${refusal.detail}`, held);
+}
+
+/** A standing grant in the form of a capability, so that one judge serves both. */
+export function grantOf(grant: StandingGrant, tenant: TenantId, agent: string): Grant {
+  const caveats: Caveat[] = [{ t: 'tool_allow', tools: grant.tools }];
+  if (grant.forbidden_tools !== undefined)
+    caveats.push({ t: 'tool_deny', tools: grant.forbidden_tools });
+  if (grant.upstreams !== undefined) caveats.push({ t: 'upstream', upstreams: grant.upstreams });
+  if (grant.expires_at !== undefined) caveats.push({ t: 'exp', exp: grant.expires_at });
+  return { tenant, subject: agent, issuedAt: 0, notBefore: 0, caveats };
+}
+
+/** What record and policy see of a verified capability. */
+export function heldOf(capability: VerifiedCapability): Held {
+  const until = (expiresAt(capability) ?? 0) * 1_000;
+  return {
+    kind: 'token',
+    id: capability.jti,
+    root: capability.rootJti,
+    callLimits: limits(capability).flatMap((limit) =>
+      limit.kind === 'calls' ? [{ link: limit.link, calls: limit.atMost, expiresAt: until }] : [],
+    ),
+    inputText: heldText(capability),
+  };
+}
+
+function heldText(capability: Grant & { readonly jti: string; readonly rootJti: string }): string {
+  const caveats = capability.caveats.map(({ t, ...members }) => ({ type: t, ...members }));
+  return canonical({
+    id: capability.jti,
+    root_id: capability.rootJti,
+    subject: capability.subject,
+    issued_at: capability.issuedAt,
+    expires_at: expiresAt(capability) ?? 0,
+    caveats: caveats as unknown as Json, // caveats are JSON by construction
+  });
+}

@@ -1,0 +1,250 @@
+/**
+ * Fourth check. The tool must be known and its arguments fit; the facts that the policy declares are put into the
+ * input; then the floor, which no tenant can lift, and the tenant's own policy decide over exactly the same input.
+ * Cost: memory only; two WASM evaluations.
+ */
+import type { PolicyUse } from '#contracts/decision.ts';
+import { type CompiledFacts, factKeys } from '#contracts/facts.ts';
+import type { TenantId } from '#contracts/ids.ts';
+import { canonical, type Json } from '#contracts/json.ts';
+import type { PolicyOutput } from '#contracts/policy.ts';
+import type { Reason } from '#contracts/reasons.ts';
+
+import {
+  block,
+  type Call,
+  type Checked,
+  type Checks,
+  type Grant,
+  type Intent,
+  pass,
+  type Principal,
+} from '../decide.ts';
+import type { Mode } from '../mode.ts';
+
+/** One policy answer, or why there is none. */
+export type Answer =
+  | { readonly ok: true; readonly output: PolicyOutput }
+  | { readonly ok: false; readonly code: Reason; readonly detail: string };
+
+export interface ActiveBundle {
+  readonly digest: string;
+  /** Revision that made it active. */
+  readonly revision: string;
+  readonly facts: CompiledFacts;
+  readonly evaluate: (input: Uint8Array, timeMs: number) => Answer;
+}
+
+export interface PolicyPoints {
+  /** The active bundle, or why there is none. */
+  readonly floor: () => ActiveBundle | Reason;
+  readonly active: (tenant: TenantId) => ActiveBundle | Reason;
+  /** A stored fact and its canonical JSON. */
+  readonly fact: (
+    tenant: TenantId,
+    key: string,
+  ) => { readonly value: Json; readonly text: string } | undefined;
+  readonly factsRevision: () => string;
+  readonly mode: (tenant: TenantId, agentClass: string) => Mode;
+}
+
+/** The check over its points. */
+export function policyCheck(points: PolicyPoints): Checks['policy'] {
+  return async (call, by, under, intent) => {
+    const floor = points.floor();
+    const active = points.active(call.tenant);
+    const facts =
+      typeof active === 'string' ? NO_FACTS : lookUp(call, { by, intent, active, points });
+    const factsRevision = points.factsRevision();
+    const input = inputText(call, {
+      principal: by.inputText,
+      capability: under.inputText,
+      intent: intent.inputText,
+      facts: facts.text,
+      factsRevision,
+      mode: points.mode(call.tenant, by.agentClass),
+      session: call.envelope.session_id ?? by.session,
+    });
+    const found = grantOf(input, { floor, active, factsRevision });
+    const fault = beforePolicy(call, { floor, active, missing: facts.missing });
+    if (fault !== undefined) return block(fault.reason, fault.detail, found);
+    if (typeof floor === 'string' || typeof active === 'string')
+      return block('policy.none', '', found);
+    return evaluate(call, { floor, active, found });
+  };
+}
+
+interface Fault {
+  readonly reason: Reason;
+  readonly detail: string;
+}
+
+/** What must hold before a policy is asked at all. */
+function beforePolicy(
+  { tool, arguments: args }: Call,
+  state: {
+    readonly floor: ActiveBundle | Reason;
+    readonly active: ActiveBundle | Reason;
+    readonly missing: string;
+  },
+): Fault | undefined {
+  if (tool.fault !== '') return { reason: tool.fault, detail: '' };
+  const unfit = tool.argumentsFault?.(args) ?? '';
+  if (unfit !== '') return { reason: 'tool.arguments', detail: unfit };
+  if (typeof state.floor === 'string') return { reason: state.floor, detail: 'floor' };
+  if (typeof state.active === 'string') return { reason: state.active, detail: 'tenant policy' };
+  if (state.missing !== '') return { reason: 'facts.missing', detail: state.missing };
+  return undefined;
+}
+
+interface Facts {
+  /** Canonical JSON of the facts by alias. */
+  readonly text: string;
+  /** Alias of the first required fact that is not known, else empty. */
+  readonly missing: string;
+}
+const NO_FACTS: Facts = { text: '{}', missing: '' };
+
+function lookUp(
+  call: Call,
+  from: {
+    readonly by: Principal;
+    readonly intent: Intent;
+    readonly active: ActiveBundle;
+    readonly points: PolicyPoints;
+  },
+): Facts {
+  const { by, intent, active, points } = from;
+  if (active.facts.length === 0) return NO_FACTS;
+  const keys = factKeys(active.facts, {
+    call: { tool: call.envelope.tool, upstream: call.tool.upstream, arguments: call.arguments },
+    principal: by.input,
+    intent: { task: intent.task },
+    session: { id: call.envelope.session_id ?? by.session },
+  });
+  let text = '';
+  let missing = '';
+  for (const [index, { alias, key, required, default: fallback }] of keys.entries()) {
+    const stored = key === undefined ? undefined : points.fact(call.tenant, key);
+    const fits = stored !== undefined && active.facts[index]?.fits(stored.value) === true;
+    if (!fits && required) {
+      missing = missing === '' ? alias : missing;
+      continue;
+    }
+    const shown = fits ? stored.text : canonical(fallback ?? {});
+    text += `${text === '' ? '' : ','}${JSON.stringify(alias)}:${shown}`;
+  }
+  return { text: `{${text}}`, missing };
+}
+
+/** What of an input is known; a decision that ended early knows less. */
+export interface InputParts {
+  readonly principal: string;
+  readonly capability: string;
+  readonly intent: string;
+  readonly facts: string;
+  readonly factsRevision: string;
+  readonly mode: Mode;
+  readonly session: string;
+}
+
+/** Parts of a call about which nothing is known yet: every field there, empty. */
+export const NOTHING_KNOWN: InputParts = {
+  principal:
+    '{"actors":[],"agent":"","agent_class":"","on_behalf_of":"","tenant":"","workflow":""}',
+  capability: '{"caveats":[],"expires_at":0,"id":"","issued_at":0,"root_id":"","subject":""}',
+  intent: '{"allowed_tools":[],"declared_by":"","forbidden_tools":[],"purpose":"","task":""}',
+  facts: '{}',
+  factsRevision: '',
+  mode: 'enforce',
+  session: '',
+};
+
+/** The input as canonical JSON, assembled from pieces that are canonical already; nothing is stringified twice. */
+export function inputText(call: Call, known: InputParts): string {
+  const { envelope, tool } = call;
+  const schema = tool.fault === '' && tool.argumentsFault !== undefined ? 'valid' : 'none';
+  return (
+    `{"call":{"arguments":${call.args},"schema":"${schema}","tool":${JSON.stringify(envelope.tool)},"upstream":${JSON.stringify(tool.upstream)}},` +
+    `"capability":${known.capability},"facts":${known.facts},"facts_revision":"${known.factsRevision}",` +
+    `"intent":${known.intent},"mode":"${known.mode}","principal":${known.principal},` +
+    `"session":{"calls":[],"id":${JSON.stringify(known.session)}},` +
+    `"time":{"unix":${Math.floor(call.at / 1_000)},"unix_ms":${call.at}}}`
+  );
+}
+
+function grantOf(
+  text: string,
+  state: {
+    readonly floor: ActiveBundle | Reason;
+    readonly active: ActiveBundle | Reason;
+    readonly factsRevision: string;
+  },
+): Grant {
+  const policies: PolicyUse[] = [];
+  const { floor, active } = state;
+  if (typeof floor !== 'string')
+    policies.push({ digest: floor.digest, engine: 'rego', role: 'floor' });
+  if (typeof active !== 'string')
+    policies.push({ digest: active.digest, engine: 'rego', role: 'tenant' });
+  return {
+    policies,
+    revision: typeof active === 'string' ? '' : active.revision,
+    factsRevision: state.factsRevision,
+    inputText: text,
+    policyReason: '',
+    message: '',
+    obligations: [],
+    labels: [],
+    cost: 0,
+    approval: undefined,
+    output: { floor: null, tenant: null },
+  };
+}
+
+const encoder = new TextEncoder();
+
+function evaluate(
+  call: Call,
+  state: { readonly floor: ActiveBundle; readonly active: ActiveBundle; readonly found: Grant },
+): Checked<Grant> {
+  const { floor, active, found } = state;
+  const input = encoder.encode(found.inputText);
+  const below = floor.evaluate(input, call.at);
+  if (!below.ok) return block(below.code, `floor: ${below.detail}`, found);
+  if (below.output.verdict !== 'allow') {
+    const output = { floor: below.output, tenant: null };
+    return block('policy.floor', below.output.reason ?? '', { ...found, output });
+  }
+  const answer = active.evaluate(input, call.at);
+  if (!answer.ok)
+    return block(answer.code, answer.detail, {
+      ...found,
+      output: { floor: below.output, tenant: null },
+    });
+  const { output } = answer;
+  const grant: Grant = {
+    ...found,
+    policyReason: output.reason ?? '',
+    message: output.message ?? '',
+    obligations: output.obligations ?? [],
+    labels: output.labels ?? [],
+    cost: output.cost ?? 0,
+    approval: output.approval,
+    output: { floor: below.output, tenant: output },
+  };
+  switch (output.verdict) {
+    case 'allow':
+      return pass(grant);
+    case 'block':
+      return block('policy.blocked', '', grant);
+    case 'escalate':
+      return {
+        ok: false,
+        verdict: 'escalate',
+        reason: 'policy.needs_approval',
+        detail: '',
+        found: grant,
+      };
+  }
+}

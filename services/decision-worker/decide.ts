@@ -1,0 +1,190 @@
+/**
+ * The decision on one screen: five checks in order, and the first that does not pass is the decision. Each step's
+ * result is an argument of the next, so the order cannot be shuffled and no step can be skipped.
+ */
+import type { BudgetShare, CallEnvelope, Verdict } from '#contracts/call.ts';
+import type { Agent } from '#contracts/control.ts';
+import type { CheckEvidence, PolicyUse } from '#contracts/decision.ts';
+import type { TenantId } from '#contracts/ids.ts';
+import type { JsonObject } from '#contracts/json.ts';
+import type { Obligation, PolicyInput, PolicyOutput } from '#contracts/policy.ts';
+import type { Reason } from '#contracts/reasons.ts';
+
+/** One call as the worker judges it. `trace` collects how each check ended. */
+export interface Call {
+  readonly envelope: CallEnvelope;
+  readonly tenant: TenantId;
+  /** Canonical JSON text of the arguments: what is judged, hashed and recorded. */
+  readonly args: string;
+  readonly arguments: JsonObject;
+  /** The one time of this decision: milliseconds UTC. */
+  readonly at: number;
+  readonly tool: ToolFound;
+  readonly trace: CheckEvidence[];
+}
+
+/** A tool of the catalogue, or why there is none. `upstream` is what the call resolved to. */
+export interface ToolFound {
+  readonly fault: '' | 'tool.unknown' | 'tool.ambiguous';
+  readonly upstream: string;
+  readonly definitionHash: string;
+  /** Empty = the arguments fit; undefined = the tool has no schema. */
+  readonly argumentsFault: ((value: JsonObject) => string) | undefined;
+}
+
+/** Who calls, for whom. Built once for a verified token; `input` is its canonical JSON in the policy input. */
+export interface Principal {
+  readonly agent: string;
+  readonly agentClass: string;
+  readonly person: string;
+  /** True when an enforcement point named the person; its own identity is the agent's. */
+  readonly asserted: boolean;
+  /** Keyed pseudonym of the person, empty without one. */
+  readonly pseudonym: string;
+  readonly workflow: string;
+  readonly session: string;
+  readonly task: string;
+  readonly purpose: string;
+  readonly actors: readonly string[];
+  readonly registered: Agent;
+  /** Digest of tenant, agent and person: whoever resumes or reports must have the same. */
+  readonly digest: string;
+  readonly identity: {
+    readonly issuer: string;
+    readonly token: string;
+    readonly expiresAt: number;
+  };
+  readonly input: PolicyInput['principal'];
+  readonly inputText: string;
+}
+
+/** What the caller may do at most. */
+export interface Held {
+  readonly kind: 'token' | 'standing' | 'none';
+  readonly id: string;
+  readonly root: string;
+  /** Counters that every call under this capability draws on. */
+  readonly callLimits: readonly {
+    readonly link: string;
+    readonly calls: number;
+    readonly expiresAt: number;
+  }[];
+  readonly inputText: string;
+}
+
+export interface Intent {
+  readonly task: string;
+  readonly inputText: string;
+}
+
+/** What the policies returned. `inputText` is the exact input they saw. */
+export interface Grant {
+  readonly policies: readonly PolicyUse[];
+  readonly revision: string;
+  readonly factsRevision: string;
+  readonly inputText: string;
+  readonly policyReason: string;
+  readonly message: string;
+  readonly obligations: readonly Obligation[];
+  readonly labels: readonly string[];
+  readonly cost: number;
+  readonly approval: PolicyOutput['approval'];
+  readonly output: { readonly floor: PolicyOutput | null; readonly tenant: PolicyOutput | null };
+}
+
+/** This call's share of every ceiling that applies to it. */
+export interface Reservation {
+  readonly shares: readonly BudgetShare[];
+  readonly refund: () => void;
+}
+
+export interface Refusal<T> {
+  readonly ok: false;
+  readonly verdict: 'block' | 'escalate';
+  readonly reason: Reason;
+  /** For the operator; never shown to the caller. */
+  readonly detail: string;
+  /** What was found on the way, for the record. */
+  readonly found: T | undefined;
+}
+
+export type Checked<T> = { readonly ok: true; readonly value: T } | Refusal<T>;
+
+export interface Checks {
+  readonly identity: (call: Call) => Promise<Checked<Principal>>;
+  readonly capability: (call: Call, by: Principal) => Promise<Checked<Held>>;
+  readonly intent: (call: Call, by: Principal) => Promise<Checked<Intent>>;
+  readonly policy: (
+    call: Call,
+    by: Principal,
+    under: Held,
+    intent: Intent,
+  ) => Promise<Checked<Grant>>;
+  readonly budget: (call: Call, by: Principal, under: Held) => Promise<Checked<Reservation>>;
+}
+
+/** Verdict, reason and the evidence that there was when the decision was made. */
+export interface Outcome {
+  readonly verdict: Verdict;
+  readonly reason: Reason;
+  readonly detail: string;
+  readonly principal: Principal | undefined;
+  readonly held: Held | undefined;
+  readonly intent: Intent | undefined;
+  readonly grant: Grant | undefined;
+  readonly reservation: Reservation | undefined;
+}
+
+/** Five checks in order; the first that does not pass is the decision. */
+export async function decide(call: Call, check: Checks): Promise<Outcome> {
+  const principal = await check.identity(call);
+  if (!principal.ok) return refused(principal, { principal: principal.found });
+  const by = principal.value;
+
+  const held = await check.capability(call, by);
+  if (!held.ok) return refused(held, { principal: by, held: held.found });
+  const under = held.value;
+
+  const intent = await check.intent(call, by);
+  if (!intent.ok) return refused(intent, { principal: by, held: under, intent: intent.found });
+  const purpose = intent.value;
+
+  const grant = await check.policy(call, by, under, purpose);
+  const known = { principal: by, held: under, intent: purpose };
+  if (!grant.ok) return refused(grant, { ...known, grant: grant.found });
+
+  const reservation = await check.budget(call, by, under);
+  const granted = { ...known, grant: grant.value };
+  if (!reservation.ok) return refused(reservation, granted);
+
+  return {
+    ...NOTHING,
+    ...granted,
+    verdict: 'allow',
+    reason: 'policy.allowed',
+    reservation: reservation.value,
+  };
+}
+
+const NOTHING = {
+  detail: '',
+  principal: undefined,
+  held: undefined,
+  intent: undefined,
+  grant: undefined,
+  reservation: undefined,
+} as const;
+
+type Evidence = Partial<Pick<Outcome, 'principal' | 'held' | 'intent' | 'grant'>>;
+
+function refused({ verdict, reason, detail }: Refusal<unknown>, evidence: Evidence): Outcome {
+  return { ...NOTHING, ...evidence, verdict, reason, detail };
+}
+
+/** A refusal of a check. */
+export function block<T>(reason: Reason, detail = '', found?: T): Refusal<T> {
+  return { ok: false, verdict: 'block', reason, detail, found };
+}
+
+/** A passed check. */
+export const pass = <T>(value: T): Checked<T> => ({ ok: true, value });

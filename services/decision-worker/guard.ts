@@ -1,0 +1,48 @@
+/**
+ * Observation and fail-closed around the five checks, from outside and once: duration, metric, trace, and a throw
+ * becomes a block with `<check>.unavailable`. The checks themselves know none of it.
+ */
+import type { Attributes, Counter, Histogram } from '@opentelemetry/api';
+
+import type { Check } from '#contracts/reasons.ts';
+
+import { block, type Call, type Checked, type Checks } from './decide.ts';
+
+type Stage = Extract<Check, 'identity' | 'capability' | 'intent' | 'policy' | 'budget'>;
+
+export interface Observer {
+  readonly durations: Histogram<{ check: string; ok: boolean }>;
+  readonly failures: Counter<Attributes>;
+  readonly onError: (check: Stage, error: unknown) => void;
+}
+
+/** The same checks, observed, and closed against anything they throw. */
+export function guarded(checks: Checks, observer: Observer): Checks {
+  const around =
+    <Rest extends unknown[], T>(
+      check: Stage,
+      run: (call: Call, ...rest: Rest) => Promise<Checked<T>>,
+    ) =>
+    async (call: Call, ...rest: Rest): Promise<Checked<T>> => {
+      const start = performance.now();
+      let result: Checked<T>;
+      try {
+        result = await run(call, ...rest);
+      } catch (error) {
+        observer.onError(check, error);
+        observer.failures.add(1, { check });
+        result = block(`${check}.unavailable`, String(error));
+      }
+      const micros = Math.round((performance.now() - start) * 1_000);
+      call.trace.push({ check, micros, ok: result.ok, reason: result.ok ? '' : result.reason });
+      observer.durations.record(micros / 1e6, { check, ok: result.ok });
+      return result;
+    };
+  return {
+    identity: around('identity', checks.identity),
+    capability: around('capability', checks.capability),
+    intent: around('intent', checks.intent),
+    policy: around('policy', checks.policy),
+    budget: around('budget', checks.budget),
+  };
+}

@@ -1,0 +1,205 @@
+/**
+ * One call: decide, record, answer. The answer exists only after the stream has acknowledged the record; if it cannot
+ * be recorded, the answer is block. No other file publishes decisions.
+ */
+import {
+  ALLOW_VALID_MS,
+  type Durability,
+  type Verdict,
+  type WorkerAnswer,
+} from '#contracts/call.ts';
+import { publicReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
+import { RECORD_BYTES_MAX } from '#contracts/record.ts';
+import { shardOf } from '#contracts/subjects.ts';
+import { NotRecorded } from '#host/publish.ts';
+
+import { type Call, type Checks, decide, type Outcome } from './decide.ts';
+import { applyMode, type Mode } from './mode.ts';
+import type { CallIds, Claimed } from './points/call-ids.ts';
+import { freshApprovalId, freshDecisionId, freshSalt } from './random.ts';
+import { callHash, type Decided, decisionRecord } from './record.ts';
+import type { Position, Recorder } from './recorder.ts';
+
+type Answer = WorkerAnswer;
+type DecidedAnswer = Extract<WorkerAnswer, { kind: 'decided' }>;
+
+export interface JudgeParts {
+  readonly checks: Checks;
+  readonly recorder: Recorder;
+  readonly callIds: CallIds;
+  readonly mode: (tenant: Call['tenant'], agentClass: string) => Mode;
+  readonly durability: () => { readonly epoch: string; readonly durability: Durability };
+  readonly worker: string;
+  readonly onAnswer: (verdict: Verdict | 'none', reason: Reason) => void;
+}
+
+/** Judges calls. Never rejects: what cannot be judged is an answer too. */
+export function createJudge(parts: JudgeParts): (call: Call) => Promise<Answer> {
+  return async (call) => {
+    const id = freshDecisionId(call.at);
+    let claiming: Promise<Claimed> | undefined;
+    const outcome = await decide(call, {
+      ...parts.checks,
+      // The key of a call_id holds the verified agent: claimed as soon as that is known, in parallel with the rest.
+      identity: async (asked) => {
+        const principal = await parts.checks.identity(asked);
+        if (principal.ok && asked.envelope.call_id !== undefined) {
+          const { agent } = principal.value;
+          claiming = parts.callIds.claim(asked, {
+            agent,
+            callHash: callHash(asked),
+            decisionId: id,
+          });
+          claiming.catch(() => undefined); // awaited below
+        }
+        return principal;
+      },
+    });
+    const claimed = await claiming?.catch(() => 'unavailable' as const);
+    const earlier = fromEarlier(call, outcome, claimed);
+    if (earlier !== undefined) outcome.reservation?.refund();
+    const answer =
+      earlier !== undefined && 'kind' in earlier
+        ? earlier
+        : await settle(parts, call, { id, outcome: earlier ?? outcome, claimed });
+    tell(parts, answer);
+    return answer;
+  };
+}
+
+function tell({ onAnswer }: JudgeParts, answer: Answer): void {
+  if (answer.kind === 'decided') onAnswer(answer.body.verdict, answer.body.reason.code as Reason);
+  else if (answer.kind === 'refused') onAnswer('none', answer.code);
+}
+
+/**
+ * What an earlier call with this call_id makes of this one: nothing, another outcome, or the earlier answer.
+ * A stored allow or block is answered again only after identity and capability were checked again; a held call is
+ * judged anew.
+ */
+function fromEarlier(
+  call: Call,
+  outcome: Outcome,
+  claimed: Claimed | 'unavailable' | undefined,
+): Outcome | Answer | undefined {
+  if (claimed === undefined) return undefined;
+  if (claimed === 'unavailable') return refused(call, 'call.unavailable');
+  switch (claimed.state) {
+    case 'mine':
+      return undefined;
+    case 'in_progress':
+      return refused(call, 'call.in_progress');
+    case 'conflict':
+      return { ...outcome, verdict: 'block', reason: 'call.conflict', reservation: undefined };
+    case 'unknown':
+      return { ...outcome, verdict: 'block', reason: 'call.unknown', reservation: undefined };
+    case 'answered': {
+      const { check } = reasonSpec(outcome.reason);
+      if (check === 'identity' || check === 'capability')
+        return { ...outcome, reservation: undefined };
+      return { ...claimed.answer, n: call.envelope.n, repeated: true };
+    }
+  }
+}
+
+async function settle(
+  parts: JudgeParts,
+  call: Call,
+  judged: {
+    readonly id: Decided['id'];
+    readonly outcome: Outcome;
+    readonly claimed: Claimed | 'unavailable' | undefined;
+  },
+): Promise<Answer> {
+  const { outcome, claimed } = judged;
+  const mine = typeof claimed === 'object' && claimed.state === 'mine' ? claimed : undefined;
+  if (reasonSpec(outcome.reason).status !== 200) {
+    await mine?.release().catch(() => undefined);
+    return refused(call, outcome.reason);
+  }
+  const mode = parts.mode(call.tenant, outcome.principal?.agentClass ?? '');
+  const verdict = applyMode(outcome, mode);
+  const { epoch, durability } = parts.durability();
+  const approvalId = verdict === 'escalate' ? freshApprovalId(call.at) : '';
+  const decided: Decided = {
+    id: judged.id,
+    verdict,
+    mode,
+    approvalId,
+    durability,
+    worker: parts.worker,
+  };
+  const lines = decisionRecord(call, outcome, decided, freshSalt);
+  if (Buffer.byteLength(lines.leaf) + Buffer.byteLength(lines.payload) > RECORD_BYTES_MAX) {
+    outcome.reservation?.refund();
+    return refused(call, 'evidence.too_large');
+  }
+  let position: Position;
+  try {
+    position = await record(parts.recorder, call, { lines, verdict });
+  } catch (error) {
+    if (!(error instanceof NotRecorded)) throw error;
+    outcome.reservation?.refund();
+    return refused(call, 'evidence.unavailable');
+  }
+  const answer = answerOf(call, outcome, decided, { epoch, ...position });
+  // Kept before it is given: whoever saw this answer gets the same one again.
+  await mine?.keep(answer);
+  return answer;
+}
+
+function record(
+  recorder: Recorder,
+  call: Call,
+  what: { readonly lines: Parameters<Recorder['record']>[0]; readonly verdict: Verdict },
+): Promise<Position> {
+  const { envelope, tenant } = call;
+  if (what.verdict === 'escalate' && envelope.ask === 'decide')
+    return recorder.hold(what.lines, tenant);
+  return recorder.record(what.lines, shardOf(tenant, '', envelope.session_id ?? ''));
+}
+
+/** An answer to a call that was not judged. */
+export function refused(call: Pick<Call, 'envelope' | 'trace'>, code: Reason): Answer {
+  const proven = call.trace.some(({ check, ok }) => check === 'identity' && ok);
+  return { n: call.envelope.n, kind: 'refused', code, proven };
+}
+
+function answerOf(
+  call: Call,
+  outcome: Outcome,
+  decided: Decided,
+  position: DecidedAnswer['position'],
+): DecidedAnswer {
+  const { envelope } = call;
+  const { principal, grant, reservation } = outcome;
+  const tenantPolicy = grant?.policies.find(({ role }) => role === 'tenant');
+  const spoken = reasonSpec(outcome.reason).check === 'policy' ? (grant?.message ?? '') : '';
+  return {
+    n: envelope.n,
+    kind: 'decided',
+    body: {
+      decision_id: decided.id,
+      ...(envelope.call_id === undefined ? {} : { call_id: envelope.call_id }),
+      verdict: decided.verdict,
+      reason: publicReason(outcome.reason, spoken),
+      ...(grant === undefined || grant.policyReason === ''
+        ? {}
+        : { policy_reason: grant.policyReason }),
+      policy: { digest: tenantPolicy?.digest ?? '', revision: grant?.revision ?? '' },
+      obligations: decided.verdict === 'allow' ? [...(grant?.obligations ?? [])] : [],
+      ...(reservation === undefined || reservation.shares.length === 0
+        ? {}
+        : { budget: [...reservation.shares] }),
+      valid_until: new Date(call.at + ALLOW_VALID_MS).toISOString(),
+      ...(decided.approvalId === '' ? {} : { approval_id: decided.approvalId }),
+    },
+    position,
+    durability: decided.durability,
+    agent: principal?.agent ?? '',
+    principal: principal?.digest ?? '',
+    upstream: call.tool.upstream,
+    session: envelope.session_id ?? principal?.session ?? '',
+    repeated: false,
+  };
+}

@@ -1,0 +1,143 @@
+/** Wires the decision worker (PDP): control view and points below, five checks above, calls in, records and answers out. */
+import { CAPABILITY_KEYS_MAX } from '#contracts/capability.ts';
+import { readConfig } from '#host/config.ts';
+import { watchControl } from '#host/control-view.ts';
+import { serveHealth } from '#host/health.ts';
+import { readKey, readKeyList, readMacKeys } from '#host/keys.ts';
+import { createLog } from '#host/log.ts';
+import { counter, gauge, seconds } from '#host/metrics.ts';
+import { connectBus } from '#host/nats.ts';
+import { recordPublisher } from '#host/publish.ts';
+import { closers, run, type Running } from '#host/run.ts';
+
+import { budgetCheck } from './checks/budget.ts';
+import { capabilityCheck, type CapabilityPoints } from './checks/capability.ts';
+import { identityCheck } from './checks/identity.ts';
+import { intentCheck } from './checks/intent.ts';
+import { policyCheck } from './checks/policy.ts';
+import { WorkerConfig } from './config.ts';
+import { guarded } from './guard.ts';
+import { createJudge } from './judge.ts';
+import { createBundles } from './points/bundles.ts';
+import { createCallIds } from './points/call-ids.ts';
+import { capabilityOpener } from './points/capabilities.ts';
+import { catalogueOf } from './points/catalogue.ts';
+import { createCounters } from './points/counters.ts';
+import { watchDurability } from './points/durability.ts';
+import { identityVerifier } from './points/issuers.ts';
+import { scopeToken, stateOf } from './points/state.ts';
+import { startWatchdog } from './points/watchdog.ts';
+import { principalDigest } from './record.ts';
+import { createRecorder } from './recorder.ts';
+import { serveCalls, STALE_MS } from './serve.ts';
+import { createVisible } from './visible.ts';
+
+const RECORD_TIMEOUT_MS = 5_000;
+
+export async function start(config: WorkerConfig): Promise<Running> {
+  const log = createLog('decision-worker', config.COUNTERSIGN_LOG_LEVEL);
+  const worker = config.COUNTERSIGN_WORKER_ID || `worker-${process.pid}`;
+  const capabilityKeys = readKeyList(
+    config.COUNTERSIGN_CAPABILITY_KEYS_FILE,
+    'capability keys',
+    CAPABILITY_KEYS_MAX,
+  );
+  const pseudonymKey = readKey(config.COUNTERSIGN_PSEUDONYM_KEY_FILE, 'pseudonym key');
+  const macKeys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
+  const busOptions = {
+    url: config.COUNTERSIGN_NATS_URL,
+    user: 'decision-worker',
+    passwordFile: config.COUNTERSIGN_NATS_PASSWORD_FILE,
+    monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
+  };
+  const { add, closeAll } = closers(log);
+  const bus = await connectBus(busOptions);
+  add('bus', bus.close);
+  const durability = await watchDurability(bus, 'DECISIONS', log);
+  add('durability', durability.close);
+  const view = await watchControl(bus, { log, beatAs: worker });
+  add('control view', view.close);
+  const watchdog = startWatchdog(busOptions);
+  add('watchdog', watchdog.close);
+
+  const state = stateOf(view, pseudonymKey);
+  const catalogue = catalogueOf(view);
+  const bundles = createBundles(view, await bus.objects('bundles'), { watchdog, log });
+  const capabilities: CapabilityPoints = {
+    open: capabilityOpener(capabilityKeys, await bus.bucket('keyed')),
+    audience: config.COUNTERSIGN_CAPABILITY_AUDIENCE,
+  };
+  const checks = guarded(
+    {
+      identity: identityCheck({
+        verify: identityVerifier(view),
+        digest: principalDigest,
+        ...state,
+      }),
+      capability: capabilityCheck(capabilities),
+      intent: intentCheck(state),
+      policy: policyCheck({ ...state, ...bundles }),
+      budget: budgetCheck({ ...state, ...createCounters(bus, log), scopeToken }),
+    },
+    {
+      durations: seconds('countersign_check_duration_seconds', 'How long each check took.'),
+      failures: counter(
+        'countersign_check_failures',
+        'Checks that failed instead of answering; each is a block.',
+      ),
+      onError: (check, error) =>
+        log.error({ err: error, check }, 'check failed; the call is blocked'),
+    },
+  );
+  const recorder = createRecorder(recordPublisher(bus, macKeys), RECORD_TIMEOUT_MS);
+  const decisions = counter<{ verdict: string; reason: string }>(
+    'countersign_decisions',
+    'Answers by verdict and reason.',
+  );
+  const judge = createJudge({
+    checks,
+    recorder,
+    callIds: createCallIds(await bus.bucket('calls')),
+    mode: state.mode,
+    durability: durability.now,
+    worker,
+    onAnswer: (verdict, reason) => decisions.add(1, { verdict, reason }),
+  });
+  const dropped = counter('countersign_calls_dropped', 'Calls that nobody waited for any more.');
+  const serving = serveCalls(bus, {
+    view,
+    catalogue,
+    bundles,
+    judge,
+    visible: createVisible({ identity: checks.identity, capabilities, catalogue }),
+    log,
+    onDropped: () => dropped.add(1),
+  });
+  add('calls', serving.drain);
+  gauge('countersign_control_age_seconds', 'Age of the control feed.', () => view.ageMs() / 1_000);
+  gauge(
+    'countersign_records_waiting',
+    'Records that wait for a place in a message.',
+    recorder.waiting,
+  );
+
+  const health = await serveHealth(
+    config.COUNTERSIGN_HEALTH_PORT,
+    {
+      bus: () => (bus.connected() ? '' : 'the bus is away'),
+      control: () => (view.ageMs() <= STALE_MS ? '' : 'the control feed is silent'),
+      floor: () => (typeof bundles.floor() === 'string' ? 'no floor policy is active' : ''),
+    },
+    () => ({
+      ...durability.now(),
+      worker,
+      revision: view.revision(),
+      broken_policies: bundles.broken(),
+    }),
+  );
+  add('health', health.close);
+  log.info({ worker, ...durability.now() }, 'deciding');
+  return { stop: closeAll };
+}
+
+if (import.meta.main) await run(() => start(readConfig(WorkerConfig, process.env)));

@@ -1,0 +1,182 @@
+/**
+ * Verifies agent identities against the keys of registered issuers. A verified token is kept by the digest of its
+ * bytes until it expires or its issuer's registration changes; expiry is judged at every use.
+ */
+import { hash } from 'node:crypto';
+
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  errors,
+  type JWTPayload,
+  jwtVerify,
+  type JWTVerifyGetKey,
+} from 'jose';
+
+import type { ControlEntry, Issuer } from '#contracts/control.ts';
+import type { TenantId } from '#contracts/ids.ts';
+import type { Reason } from '#contracts/reasons.ts';
+import type { ControlView } from '#host/control-view.ts';
+
+import { readClaims } from '../checks/claims.ts';
+import type { IdentityPoints, VerifiedIdentity } from '../checks/identity.ts';
+
+/** Signatures only by public keys; `none` and shared secrets never. */
+const ALGORITHMS = [
+  'EdDSA',
+  'Ed25519',
+  'ES256',
+  'ES384',
+  'ES512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'RS256',
+  'RS384',
+  'RS512',
+];
+/** Tolerated difference between the issuer's clock and ours. */
+const SKEW_S = 5;
+const VERIFIED_MAX = 20_000;
+/** A token under remote keys is verified anew after this, so that a withdrawn key is noticed. */
+const REMOTE_KEPT_MS = 5 * 60_000;
+
+interface Registered {
+  readonly entry: ControlEntry;
+  readonly id: string;
+  readonly tenant: string;
+  readonly issuer: Issuer;
+  readonly keys: JWTVerifyGetKey;
+}
+
+interface Verified {
+  readonly from: Registered;
+  readonly identity: VerifiedIdentity;
+  readonly notBefore: number;
+  readonly until: number;
+}
+
+interface Fault {
+  readonly fault: Reason;
+  readonly detail: string;
+}
+
+/** `verify` over the issuers of the control view. */
+export function identityVerifier(view: ControlView): IdentityPoints['verify'] {
+  const byName = new Map<string, Registered[]>();
+  view.onChange((key, entry) => {
+    if (!key.startsWith('issuer.')) return;
+    const [, tenant = '', id = ''] = key.split('.');
+    for (const [name, all] of byName) {
+      byName.set(
+        name,
+        all.filter((one) => one.tenant !== tenant || one.id !== id),
+      );
+    }
+    if (entry.value === null) return;
+    const issuer = entry.value as Issuer;
+    const keys = keysOf(issuer);
+    const list = byName.get(issuer.issuer) ?? [];
+    byName.set(issuer.issuer, [...list, { entry, id, tenant, issuer, keys }]);
+  });
+  const verified = new Map<string, Verified>();
+
+  return async (token, tenant, at) => {
+    const digest = hash('sha256', `${tenant}\n${token}`, 'hex');
+    const known = verified.get(digest);
+    const name = known?.from.issuer.issuer ?? peekIssuer(token);
+    if (name === undefined) return { fault: 'identity.malformed', detail: 'not a JWT' };
+    const from = byName.get(name)?.find((one) => one.tenant === tenant);
+    if (from === undefined) return { fault: 'identity.unknown_issuer', detail: name.slice(0, 200) };
+    if (known !== undefined && known.from === from && at < known.until) return timely(known, at);
+    const fresh = await verifyToken(token, { from, digest, at, tenant });
+    if ('fault' in fresh) return fresh;
+    if (verified.size >= VERIFIED_MAX) verified.clear();
+    verified.set(digest, fresh);
+    return fresh.identity;
+  };
+}
+
+function keysOf(issuer: Issuer): JWTVerifyGetKey {
+  if (issuer.jwks !== undefined) return createLocalJWKSet(issuer.jwks as never);
+  return createRemoteJWKSet(new URL(issuer.jwks_uri ?? ''), {
+    timeoutDuration: 2_000,
+    cooldownDuration: 30_000,
+    cacheMaxAge: REMOTE_KEPT_MS,
+  });
+}
+
+/** Expiry and start hold at every use, not only when the signature was checked. */
+function timely({ identity, notBefore }: Verified, at: number): VerifiedIdentity | Fault {
+  if (at >= identity.expiresAt + SKEW_S * 1_000) return { fault: 'identity.expired', detail: '' };
+  if (at < notBefore - SKEW_S * 1_000) return { fault: 'identity.not_yet_valid', detail: '' };
+  return identity;
+}
+
+/** untrusted: the issuer that a token names, before any signature was checked. */
+function peekIssuer(token: string): string | undefined {
+  try {
+    const payload: unknown = JSON.parse(
+      Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'),
+    );
+    const issuer = (payload as { iss?: unknown } | null)?.iss;
+    return typeof issuer === 'string' ? issuer : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+async function verifyToken(
+  token: string,
+  how: {
+    readonly from: Registered;
+    readonly digest: string;
+    readonly at: number;
+    readonly tenant: TenantId;
+  },
+): Promise<Verified | Fault> {
+  const { from, digest, at, tenant } = how;
+  const { issuer } = from;
+  let payload: JWTPayload;
+  try {
+    ({ payload } = await jwtVerify(token, from.keys, {
+      issuer: issuer.issuer,
+      audience: [...issuer.audiences],
+      algorithms: issuer.algorithms?.filter((name) => ALGORITHMS.includes(name)) ?? ALGORITHMS,
+      clockTolerance: SKEW_S,
+      currentDate: new Date(at),
+      requiredClaims: ['exp'],
+    }));
+  } catch (error) {
+    return { fault: faultOf(error), detail: error instanceof Error ? error.message : '' };
+  }
+  if (payload[issuer.claims?.tenant ?? 'tenant'] !== (issuer.tenant_value ?? tenant)) {
+    return { fault: 'identity.claims', detail: 'the tenant claim names another tenant' };
+  }
+  const claims = readClaims(payload, issuer.claims);
+  if (typeof claims === 'string') return { fault: 'identity.claims', detail: claims };
+  const expiresAt = (payload.exp ?? 0) * 1_000;
+  return {
+    from,
+    identity: { issuer: from.id, token: digest, expiresAt, claims },
+    notBefore: (payload.nbf ?? 0) * 1_000,
+    until: issuer.jwks === undefined ? at + REMOTE_KEPT_MS : Number.POSITIVE_INFINITY,
+  };
+}
+
+function faultOf(error: unknown): Reason {
+  if (error instanceof errors.JWTExpired) return 'identity.expired';
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    if (error.claim === 'aud') return 'identity.audience';
+    return error.claim === 'nbf' ? 'identity.not_yet_valid' : 'identity.claims';
+  }
+  if (error instanceof errors.JOSEAlgNotAllowed || error instanceof errors.JOSENotSupported)
+    return 'identity.algorithm';
+  if (error instanceof errors.JWSSignatureVerificationFailed) return 'identity.signature';
+  if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys)
+    return 'identity.signature';
+  if (error instanceof errors.JWSInvalid || error instanceof errors.JWTInvalid)
+    return 'identity.malformed';
+  // Time-outs, refused connections, a key set that is none: the keys cannot be had.
+  return 'identity.keys_unavailable';
+}

@@ -1,0 +1,138 @@
+/** The decision record: leaf and payload of one outcome, both canonical JSON, built in ascending key order. */
+import { hash } from 'node:crypto';
+
+import type { Durability, Verdict } from '#contracts/call.ts';
+import type { DecisionEvidence, DecisionLeaf } from '#contracts/decision.ts';
+import type { ApprovalId, DecisionId } from '#contracts/ids.ts';
+import { canonical } from '#contracts/json.ts';
+import { type RecordLines, sealPayload, sha256 } from '#contracts/record.ts';
+
+import { inputText, NOTHING_KNOWN } from './checks/policy.ts';
+import type { Call, Outcome } from './decide.ts';
+import type { Mode } from './mode.ts';
+
+/** What judge knows of a decision beside its outcome. */
+export interface Decided {
+  readonly id: DecisionId;
+  readonly verdict: Verdict;
+  readonly mode: Mode;
+  /** Set when the verdict is escalate. */
+  readonly approvalId: ApprovalId | '';
+  readonly durability: Durability;
+  readonly worker: string;
+}
+
+/**
+ * What identifies a call for idempotency, approval and receipt: SHA-256 of canonical
+ * `{args_hash, definition_hash, tenant, tool, upstream, v}`. Never leaves our services but as a commitment.
+ */
+export function callHash(call: Call): string {
+  const { envelope, tool } = call;
+  return sha256(
+    `{"args_hash":"${sha256(call.args)}","definition_hash":"${tool.definitionHash}","tenant":"${call.tenant}",` +
+      `"tool":${JSON.stringify(envelope.tool)},"upstream":${JSON.stringify(tool.upstream)},"v":1}`,
+  );
+}
+
+/** @param freshSalt gives 32 new random hex digits at each call */
+export function decisionRecord(
+  call: Call,
+  outcome: Outcome,
+  decided: Decided,
+  freshSalt: () => string,
+): RecordLines {
+  const input = outcome.grant?.inputText ?? knownInput(call, outcome, decided.mode);
+  const { payload, commitments } = sealPayload(
+    { evidence: evidenceText(call, outcome), input },
+    { arguments: call.args, call: callHash(call) },
+    freshSalt,
+  );
+  return { leaf: JSON.stringify(leafOf(call, outcome, decided, commitments)), payload };
+}
+
+function knownInput(call: Call, outcome: Outcome, mode: Mode): string {
+  const { principal, held, intent } = outcome;
+  return inputText(call, {
+    ...NOTHING_KNOWN,
+    principal: principal?.inputText ?? NOTHING_KNOWN.principal,
+    capability: held?.inputText ?? NOTHING_KNOWN.capability,
+    intent: intent?.inputText ?? NOTHING_KNOWN.intent,
+    session: call.envelope.session_id ?? principal?.session ?? '',
+    mode,
+  });
+}
+
+function leafOf(
+  call: Call,
+  outcome: Outcome,
+  decided: Decided,
+  commitments: Record<string, string>,
+): DecisionLeaf {
+  const { envelope } = call;
+  const { principal, held, intent, grant } = outcome;
+  return {
+    agent: principal?.agent ?? '',
+    agent_class: principal?.agentClass ?? '',
+    approval_id: decided.approvalId,
+    ask: envelope.ask,
+    at: call.at,
+    budget: [...(outcome.reservation?.shares ?? [])],
+    capability: { id: held?.id ?? '', kind: held?.kind ?? 'none', root: held?.root ?? '' },
+    commitments,
+    cost: grant?.cost ?? 0,
+    durability: decided.durability,
+    facts_revision: grant?.factsRevision ?? '',
+    forwards: envelope.forwards,
+    id: decided.id,
+    kind: 'decision',
+    labels: [...(grant?.labels ?? [])],
+    mode: decided.mode,
+    obligations: (grant?.obligations ?? []).map(({ type }) => type),
+    person: principal?.pseudonym ?? '',
+    policies: [...(grant?.policies ?? [])],
+    policy_reason: grant?.policyReason ?? '',
+    policy_revision: grant?.revision ?? '',
+    reason: outcome.reason,
+    resumes: '',
+    session: envelope.session_id ?? principal?.session ?? '',
+    task: intent?.task ?? envelope.task_id ?? '',
+    tenant: call.tenant,
+    tool: envelope.tool,
+    trace_id: envelope.traceparent?.slice(3, 35) ?? '',
+    upstream: call.tool.upstream,
+    v: 1,
+    verdict: decided.verdict,
+    verdict_before_mode: outcome.verdict,
+    via: envelope.via,
+    worker: decided.worker,
+    workflow: principal?.workflow ?? '',
+  };
+}
+
+function evidenceText(call: Call, outcome: Outcome): string {
+  const { envelope } = call;
+  const { principal, grant } = outcome;
+  const { address, era, name, version } = envelope.client;
+  const evidence: Omit<DecisionEvidence, 'output' | 'person'> = {
+    call_id: envelope.call_id ?? '',
+    checks: call.trace,
+    client: { address, era, name, version },
+    definition_hash: call.tool.definitionHash,
+    detail: outcome.detail,
+    identity: {
+      expires_at: principal?.identity.expiresAt ?? 0,
+      issuer: principal?.identity.issuer ?? '',
+      token: principal?.identity.token ?? '',
+    },
+    message: grant?.message ?? '',
+  };
+  const known = JSON.stringify(evidence).slice(0, -1);
+  const output =
+    grant === undefined ? '{"floor":null,"tenant":null}' : canonical(grant.output as never);
+  return `${known},"output":${output},"person":${JSON.stringify(principal?.person ?? '')}}`;
+}
+
+/** Digest of a principal: equal only for the same tenant, agent and person. */
+export function principalDigest(tenant: string, agent: string, person: string): string {
+  return hash('sha256', JSON.stringify([tenant, agent, person]), 'hex').slice(0, 32);
+}

@@ -1,0 +1,127 @@
+/**
+ * Takes calls from the bus and answers them, grouped both ways: a message carries the calls of one turn, and answers
+ * that become ready in one turn go back to their ingress as one message.
+ */
+import {
+  type CallLines,
+  CLOCK_SKEW_MS,
+  decodeCalls,
+  encodeAnswers,
+  MalformedMessage,
+  type WorkerAnswer,
+} from '#contracts/call.ts';
+import type { JsonObject } from '#contracts/json.ts';
+import { SUBJECTS, WORKER_QUEUE } from '#contracts/subjects.ts';
+import type { ControlView } from '#host/control-view.ts';
+import type { Logger } from '#host/log.ts';
+import type { Bus, Msg } from '#host/nats.ts';
+
+import type { Call } from './decide.ts';
+import { refused } from './judge.ts';
+import type { Bundles } from './points/bundles.ts';
+import type { Catalogue } from './points/catalogue.ts';
+
+/** A control feed that was silent for longer is too old to decide on. */
+export const STALE_MS = 5_000;
+/** Longest wait for a demanded revision. */
+const REVISION_WAIT_MS = 1_000;
+
+export interface ServeParts {
+  readonly view: ControlView;
+  readonly catalogue: Catalogue;
+  readonly bundles: Bundles;
+  readonly judge: (call: Call) => Promise<WorkerAnswer>;
+  readonly visible: (call: Call) => Promise<WorkerAnswer>;
+  readonly log: Logger;
+  readonly onDropped: () => void;
+}
+
+/** Serves until drained. */
+export function serveCalls(bus: Bus, parts: ServeParts): { readonly drain: () => Promise<void> } {
+  const outbox = createOutbox(bus);
+  let open = 0;
+  const handle = async (lines: CallLines, reply: string) => {
+    open += 1;
+    try {
+      const answer = await answerTo(lines, parts);
+      if (answer !== undefined) outbox.put(reply, answer);
+    } catch (error) {
+      // A bug, not a refusal: no answer is a refusal at the ingress, and the process goes on for the others.
+      parts.log.error({ err: error }, 'a call was not answered');
+    } finally {
+      open -= 1;
+    }
+  };
+  const subscription = bus.subscribe(SUBJECTS.calls, { queue: WORKER_QUEUE }, (message) => {
+    for (const lines of callsOf(message, parts.log)) void handle(lines, message.reply ?? '');
+  });
+  return {
+    drain: async () => {
+      await subscription.drain();
+      while (open > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      outbox.flush();
+    },
+  };
+}
+
+function callsOf(message: Msg, log: Logger): CallLines[] {
+  try {
+    return decodeCalls(message.string());
+  } catch (error) {
+    if (!(error instanceof MalformedMessage)) throw error;
+    log.warn({ err: error, subject: message.subject }, 'malformed calls');
+    return [];
+  }
+}
+
+async function answerTo(lines: CallLines, parts: ServeParts): Promise<WorkerAnswer | undefined> {
+  const { envelope, args } = lines;
+  const at = Date.now();
+  // Nobody waits for it any more; the ingress has refused it.
+  if (at > envelope.sent_at + envelope.remaining_ms + CLOCK_SKEW_MS) {
+    parts.onDropped();
+    return undefined;
+  }
+  const asked = { envelope, trace: [] };
+  if (parts.view.ageMs() > STALE_MS) return refused(asked, 'service.stale');
+  const { min_revision: revision } = envelope;
+  if (revision !== undefined) {
+    const wait = Math.min(REVISION_WAIT_MS, envelope.remaining_ms);
+    if (!(await parts.view.waitFor(revision, wait))) return refused(asked, 'service.behind');
+    await parts.bundles.settled(envelope.tenant);
+  }
+  const call: Call = {
+    ...asked,
+    tenant: envelope.tenant,
+    args,
+    arguments: JSON.parse(args) as JsonObject, // canonical bytes of an object, made by the ingress's strict parser
+    at,
+    tool: parts.catalogue.find(envelope.tenant, envelope.upstream, envelope.tool),
+  };
+  return envelope.ask === 'visible' ? parts.visible(call) : parts.judge(call);
+}
+
+interface Outbox {
+  readonly put: (reply: string, answer: WorkerAnswer) => void;
+  readonly flush: () => void;
+}
+
+/** Collects the answers of one turn per ingress; any reply subject of an ingress reaches it. */
+function createOutbox(bus: Bus): Outbox {
+  let waiting = new Map<string, { readonly reply: string; readonly answers: WorkerAnswer[] }>();
+  const flush = () => {
+    const ready = waiting;
+    waiting = new Map();
+    for (const { reply, answers } of ready.values()) bus.publish(reply, encodeAnswers(answers));
+  };
+  return {
+    flush,
+    put: (reply, answer) => {
+      if (waiting.size === 0) setImmediate(flush);
+      const inbox = reply.slice(0, reply.lastIndexOf('.'));
+      const group = waiting.get(inbox);
+      if (group === undefined) waiting.set(inbox, { reply, answers: [answer] });
+      else group.answers.push(answer);
+    },
+  };
+}
