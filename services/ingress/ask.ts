@@ -48,7 +48,9 @@ interface Waiting {
   readonly lane: Lane;
   /** By performance.now(). */
   readonly deadline: number;
-  resolve: ((answer: WorkerAnswer) => void) | undefined;
+  readonly resolve: (answer: WorkerAnswer) => void;
+  /** Given when the call leaves. */
+  number: number;
 }
 
 /** Calls of one tenant and shard that leave with the next message. */
@@ -57,13 +59,6 @@ interface Lane {
   queued: Waiting[];
   chars: number;
   inFlight: number;
-}
-
-/** Calls of one message; call `first + i` is `calls[i]`. */
-interface Sent {
-  readonly first: number;
-  readonly calls: readonly Waiting[];
-  open: number;
 }
 
 /** Opens the way to the workers. `close` refuses what still waits with service.bus_away. */
@@ -83,7 +78,10 @@ class Asking {
   readonly #inbox: string;
   readonly #subscription: { readonly drain: () => Promise<void> };
   readonly #lanes = new Map<string, Lane>();
-  readonly #sent = new Map<number, Sent>();
+  /** By call number. A worker may answer calls of several messages in one, so answers are matched by this alone. */
+  readonly #waiting = new Map<number, Waiting>();
+  /** By message number, while any call of the message waits: what a status or a malformed answer refuses. */
+  readonly #messages = new Map<number, readonly Waiting[]>();
   #ready: Lane[] = [];
   #inFlight = 0;
   #callNumber = 0;
@@ -110,7 +108,7 @@ class Asking {
     }
     return new Promise((resolve) => {
       const deadline = performance.now() + question.deadlineMs;
-      this.#enqueue({ question, lane, deadline, resolve });
+      this.#enqueue({ question, lane, deadline, resolve, number: -1 });
     });
   };
 
@@ -159,73 +157,66 @@ class Asking {
     const calls = lane.queued;
     lane.queued = [];
     lane.chars = 0;
-    const first = this.#callNumber;
-    this.#callNumber += calls.length;
-    const number = this.#messageNumber++;
-    this.#sent.set(number, { first, calls, open: calls.length });
+    for (const call of calls) {
+      call.number = this.#callNumber++;
+      this.#waiting.set(call.number, call);
+    }
     // The client would keep a message for the time after a reconnect, when nobody waits for it any more.
-    if (this.#closed || !this.#bus.connected()) return this.#refuse(number, 'service.bus_away');
+    if (this.#closed || !this.#bus.connected()) return this.#refuse(calls, 'service.bus_away');
+    const number = this.#messageNumber++;
+    this.#messages.set(number, calls);
     try {
-      this.#bus.publish(lane.subject, encodeCalls(linesOf(calls, first)), this.#inbox + number);
+      this.#bus.publish(lane.subject, encodeCalls(linesOf(calls)), this.#inbox + number);
     } catch {
-      this.#refuse(number, 'service.bus_away');
+      this.#refuse(calls, 'service.bus_away');
     }
   }
 
-  /** Untrusted in form: any answer that is not whole refuses the calls of its message. */
+  /** Untrusted in form: bytes that are not whole answers refuse the calls of the message they answer. */
   #take(message: Msg): void {
     const number = Number(message.subject.slice(this.#inbox.length));
-    const sent = this.#sent.get(number);
-    if (sent === undefined) return this.#onStray();
     if (message.data.length === 0 && message.headers?.code === NO_RESPONDERS) {
-      return this.#refuse(number, 'service.no_worker');
+      return this.#refuse(this.#messages.get(number), 'service.no_worker');
     }
     let answers: WorkerAnswer[];
     try {
       answers = decodeAnswers(message.string());
     } catch {
-      return this.#refuse(number, 'service.malformed_answer');
+      return this.#refuse(this.#messages.get(number), 'service.malformed_answer');
     }
     const now = performance.now();
     for (const answer of answers) {
-      const waiting = sent.calls[answer.n - sent.first];
-      if (waiting?.resolve === undefined) this.#onStray();
+      const call = this.#waiting.get(answer.n);
+      if (call === undefined) this.#onStray();
       // The sweep may be late; an allow after the deadline must not pass for that.
-      else if (now > waiting.deadline) this.#settle(sent, waiting, refused('service.timeout'));
-      else this.#settle(sent, waiting, answer);
+      else this.#settle(call, now > call.deadline ? refused('service.timeout') : answer);
     }
-    if (sent.open === 0) this.#sent.delete(number);
   }
 
-  #settle(sent: Sent, waiting: Waiting, answer: WorkerAnswer): void {
-    const { resolve, lane } = waiting;
-    if (resolve === undefined) return;
-    waiting.resolve = undefined;
-    sent.open--;
-    lane.inFlight--;
+  #settle(call: Waiting, answer: WorkerAnswer): void {
+    if (!this.#waiting.delete(call.number)) return;
     this.#inFlight--;
-    resolve(answer);
+    call.lane.inFlight--;
+    call.resolve(answer);
   }
 
-  #refuse(number: number, code: Reason): void {
-    const sent = this.#sent.get(number);
-    if (sent === undefined) return;
-    this.#sent.delete(number);
-    for (const waiting of sent.calls) this.#settle(sent, waiting, refused(code));
+  #refuse(calls: readonly Waiting[] | undefined, code: Reason): void {
+    if (calls === undefined) return this.#onStray();
+    for (const call of calls) this.#settle(call, refused(code));
   }
 
   #refuseAll(): void {
     this.#flush();
-    for (const number of [...this.#sent.keys()]) this.#refuse(number, 'service.bus_away');
+    for (const call of this.#waiting.values()) this.#settle(call, refused('service.bus_away'));
   }
 
   #sweep(): void {
     const now = performance.now();
-    for (const [number, sent] of this.#sent) {
-      for (const waiting of sent.calls) {
-        if (now > waiting.deadline) this.#settle(sent, waiting, refused('service.timeout'));
-      }
-      if (sent.open === 0) this.#sent.delete(number);
+    for (const call of this.#waiting.values()) {
+      if (now > call.deadline) this.#settle(call, refused('service.timeout'));
+    }
+    for (const [number, calls] of this.#messages) {
+      if (!calls.some((call) => this.#waiting.has(call.number))) this.#messages.delete(number);
     }
     if (this.#inFlight > 0) return;
     clearInterval(this.#sweeper);
@@ -236,14 +227,14 @@ class Asking {
 const refused = (code: Reason): WorkerAnswer => ({ n: 0, kind: 'refused', code, proven: false });
 const refusal = (code: Reason): Promise<WorkerAnswer> => Promise.resolve(refused(code));
 
-function linesOf(calls: readonly Waiting[], first: number): CallLines[] {
+function linesOf(calls: readonly Waiting[]): CallLines[] {
   const sentAt = Date.now();
   const now = performance.now();
-  return calls.map(({ question, deadline }, index) => {
+  return calls.map(({ question, deadline, number }) => {
     const { args, deadlineMs: _, ...rest } = question;
     const remaining = Math.max(0, Math.floor(deadline - now));
     return {
-      envelope: { v: 1, n: first + index, sent_at: sentAt, remaining_ms: remaining, ...rest },
+      envelope: { v: 1, n: number, sent_at: sentAt, remaining_ms: remaining, ...rest },
       args,
     };
   });
