@@ -14,6 +14,8 @@ const name = (max: number) => Type.String({ minLength: 1, maxLength: max });
 /** Name of a thing in a path or key: letters, digits, '-', '_' and '.', at most 128. */
 export const ThingId = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$' });
 
+const Digest = Type.String({ pattern: '^sha256:[0-9a-f]{64}$' });
+
 /** Settings of a tenant. A tenant exists once anything of it was put; these are its defaults. */
 export const TenantSettings = Type.Object(
   {
@@ -167,10 +169,27 @@ export type Budgets = Static<typeof Budgets>;
 
 /** The policy that a tenant runs. `_platform` runs the floor. */
 export const ActivePolicy = Type.Object(
-  { digest: Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }), name: Type.Optional(text(128)) },
+  {
+    digest: Digest,
+    name: Type.Optional(text(128)),
+    /** What ran before it: where a rollback goes. */
+    previous: Type.Optional(Digest),
+  },
   { additionalProperties: false },
 );
 export type ActivePolicy = Static<typeof ActivePolicy>;
+
+/** A policy that was put for a tenant and may be activated. Its bundle is in the object store under the digest. */
+export const StoredPolicy = Type.Object(
+  {
+    name: text(128),
+    role: Type.Union([Type.Literal('tenant'), Type.Literal('floor')]),
+    files: Type.Integer({ minimum: 1 }),
+    by: name(128),
+  },
+  { additionalProperties: false },
+);
+export type StoredPolicy = Static<typeof StoredPolicy>;
 
 /** A root that was minted here: how a worker knows it from one that a key holder made up. */
 export const MintedRoot = Type.Object({
@@ -252,6 +271,7 @@ export const CONTROL_KEYS = {
   tool: (tenant: string, upstream: string, tool: string) =>
     `catalog.${tenant}.${upstream === '' ? '=' : upstream}.${encodeKey(tool)}`,
   policy: (tenant: string) => `policy.${tenant}`,
+  bundle: (tenant: string, digest: string) => `bundle.${tenant}.${digest.slice(7)}`,
   fact: (tenant: string, key: string) => `fact.${tenant}.${key}`,
   budgets: (tenant: string) => `budget.${tenant}`,
   operator: (id: string) => `operator.${encodeKey(id)}`,
