@@ -4,12 +4,15 @@ import { Command, CommanderError } from 'commander';
 
 import { CliError, EXIT, reportError } from '#cli/output.ts';
 
+import { register as bench } from './commands/bench.ts';
+import { register as conformance } from './commands/conformance.ts';
+import { register as doctor } from './commands/doctor.ts';
 import { register as down } from './commands/down.ts';
 import { register as status } from './commands/status.ts';
 import { register as test } from './commands/test.ts';
 import { register as up } from './commands/up.ts';
 
-const VERBS = [up, down, status, test];
+const VERBS = [up, down, status, doctor, test, conformance, bench];
 
 function commandLine(): Command {
   const program = new Command('countersign')
@@ -44,17 +47,18 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     if (!(error instanceof CommanderError)) return reportError(error, json);
     if (error.exitCode === 0) return EXIT.ok;
+    // No verb: commander has shown the help already.
+    if (error.code === 'commander.help') return EXIT.misuse;
     return reportError(misuse(error, args), json);
   }
 }
 
-/** Wrong usage in our own words: commander's message and the help of the verb that was meant. */
+/** Wrong usage in our own words: commander's message, and the help of the verb that was meant. */
 function misuse(error: CommanderError, args: readonly string[]): CliError {
-  const bare = error.code === 'commander.help';
-  const verb = args.find((argument) => !argument.startsWith('-'));
+  const known = error.code !== 'commander.unknownCommand';
+  const verb = known ? args.find((argument) => !argument.startsWith('-')) : undefined;
   const help = ['./countersign', ...(verb === undefined ? [] : [verb]), '--help'].join(' ');
-  const message = bare ? 'which verb?' : error.message.replace(/^error: /, '');
-  return new CliError(message, { exitCode: EXIT.misuse, help });
+  return new CliError(error.message.replace(/^error: /, ''), { exitCode: EXIT.misuse, help });
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -1,15 +1,14 @@
 // `npm test`: prepares the native programs, runs vitest, and ends with one line that a machine can read.
 
-import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Command } from 'commander';
 
-import { findBinary } from '#cli/local/binaries.ts';
 import { CHECKOUT } from '#cli/local/places.ts';
-import { EXIT, print, progress } from '#cli/output.ts';
+import { runScript } from '#cli/local/run-script.ts';
+import { print } from '#cli/output.ts';
 import { addVerb } from '#cli/verb.ts';
 
 /** The part of vitest's JSON report that we read. */
@@ -28,44 +27,24 @@ export interface Tally {
 
 export function register(program: Command): void {
   addVerb(program, 'test [vitest-options...]', {
-    summary: 'Run the tests of this checkout (further options go to vitest).',
+    summary: 'Run the tests of this checkout; options go to vitest.',
     examples: [
       ['npm test', 'everything'],
       ['npm test -- --project unit', 'only the tests without servers'],
     ],
   })
     .allowUnknownOption()
-    .helpOption('-h, --help')
     .action(async (options: string[]) => {
       process.exitCode = await runTests(options);
     });
 }
 
 async function runTests(options: readonly string[]): Promise<number> {
-  // Found once here, so that no test waits for a download and none looks twice.
-  const env = {
-    ...process.env,
-    COUNTERSIGN_NATS_SERVER: await findBinary('nats-server', progress),
-    COUNTERSIGN_OPA: await findBinary('opa', progress),
-  };
   const folder = await mkdtemp(join(tmpdir(), 'countersign-test-'));
   const report = join(folder, 'report.json');
   const vitest = join(CHECKOUT, 'node_modules', 'vitest', 'vitest.mjs');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-  const child = spawn(process.execPath, [vitest, 'run', ...reporters, ...options], {
-    cwd: CHECKOUT,
-    env,
-    stdio: 'inherit',
-  });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal);
-    });
-  }
-  const exitCode = await new Promise<number>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code) => resolve(code ?? EXIT.failed));
-  });
+  const exitCode = await runScript(vitest, ['run', ...reporters, ...options]);
   const { passed, failed, skipped } = tally(await readReport(report), exitCode);
   await rm(folder, { recursive: true, force: true });
   print(`${passed} passed, ${failed} failed, ${skipped} skipped`);

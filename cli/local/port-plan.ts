@@ -18,7 +18,7 @@ export interface PortWishes {
 
 /** Gives each name a free port and remembers the choice in `file`. Throws CliError for a demanded one. */
 export async function planPorts(file: string, wishes: PortWishes): Promise<Map<string, number>> {
-  const before = readBefore(file);
+  const before = readPlan(file);
   const plan = new Map<string, number>();
   const taken = new Set<number>(Object.values(wishes.demanded));
   for (const [name, usual] of wishes.usual) {
@@ -44,7 +44,8 @@ async function chooseFree(
   return preferred === undefined ? anyFreePort(taken) : freePortFrom(preferred, taken);
 }
 
-function readBefore(file: string): Record<string, number> {
+/** The ports of the last time, by name; empty before the first. */
+export function readPlan(file: string): Record<string, number> {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as Record<string, number>;
   } catch {

@@ -54,11 +54,14 @@ async function unprivilegedUser(): Promise<{ uid: number; gid: number }> {
   return { uid: Number(entry[2]), gid: Number(entry[3]) };
 }
 
-/** The first folder above one of the paths that others may not enter, such as /root. */
+/** The first folder above one of the paths that others may not enter, such as /root. What is not there yet will be ours. */
 async function firstHidden(paths: readonly string[]): Promise<string | undefined> {
   for (const path of paths) {
     for (let folder = dirname(path); ; folder = dirname(folder)) {
-      const { mode } = await stat(folder);
+      const mode = await stat(folder).then(
+        (found) => found.mode,
+        () => 0o755,
+      );
       if ((mode & 0o001) === 0) return folder;
       if (folder === dirname(folder)) break;
     }

@@ -1,0 +1,181 @@
+// How verbs talk to a system: which one, as whom, and what an answer that refuses says to a person.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { Command } from 'commander';
+
+import { placesIn, systemFolder } from '#cli/local/places.ts';
+import { readState } from '#cli/local/run-state.ts';
+import type { SystemState } from '#cli/local/run-state.ts';
+import { CliError, EXIT } from '#cli/output.ts';
+
+/** Options that `reachable` adds to a verb; commander gives them to its action. */
+export interface Reach {
+  readonly tenant?: string;
+  readonly as?: string;
+  readonly adminUrl?: string;
+  readonly ingressUrl?: string;
+  readonly json?: true;
+}
+
+/** The admin API, as one operator, for one tenant. */
+export interface AdminClient {
+  readonly tenant: string;
+  /** Sends to a path below `/v1/tenants/{tenant}/`, such as `facts/orders/17`. */
+  readonly tenantCall: (method: string, path: string, body?: unknown) => Promise<unknown>;
+  /** Sends to any path. */
+  readonly call: (method: string, path: string, body?: unknown) => Promise<unknown>;
+}
+
+const ANSWER_MS_MAX = 60_000;
+
+/** Adds the options that say which system, as whom, and for which tenant. */
+export function reachable(verb: Command): Command {
+  return verb
+    .option('--tenant <tenant>', 'the tenant (default: that of the demo)')
+    .option('--as <operator>', 'who acts: a person of the demo, or a file with an operator token')
+    .option(
+      '--admin-url <url>',
+      'the admin API (default: COUNTERSIGN_ADMIN_URL, else the local one)',
+    )
+    .option(
+      '--ingress-url <url>',
+      'the ingress (default: COUNTERSIGN_INGRESS_URL, else the local one)',
+    );
+}
+
+/** The admin API that the options mean. Throws CliError when none runs or nobody is named. */
+export function adminClient(reach: Reach): AdminClient {
+  const base = baseUrl(reach.adminUrl ?? process.env['COUNTERSIGN_ADMIN_URL'], 'admin');
+  const headers = { authorization: `Bearer ${readToken(operatorTokenFile(reach))}` };
+  const tenant = tenantOf(reach);
+  const call = (method: string, path: string, body?: unknown): Promise<unknown> =>
+    send(new URL(path, base), { method, headers, body });
+  return {
+    tenant,
+    call,
+    tenantCall: (method, path, body) =>
+      call(method, `/v1/tenants/${encodeURIComponent(tenant)}/${path}`, body),
+  };
+}
+
+/** Sends to the ingress that the options mean; the caller's identity and capability are among `headers`. */
+export async function ingressCall(
+  reach: Reach,
+  request: {
+    readonly method: string;
+    readonly path: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body?: unknown;
+  },
+): Promise<unknown> {
+  const base = baseUrl(reach.ingressUrl ?? process.env['COUNTERSIGN_INGRESS_URL'], 'ingress');
+  return send(new URL(request.path, base), request);
+}
+
+/** The tenant that the options mean, else that of the demo. */
+export function tenantOf(reach: Reach): string {
+  const tenant = reach.tenant ?? process.env['COUNTERSIGN_TENANT'] ?? localState()?.demo?.tenant;
+  if (tenant !== undefined) return tenant;
+  throw new CliError('Which tenant?', { exitCode: EXIT.misuse, help: 'add --tenant NAME' });
+}
+
+/** The local system, if one runs. */
+export function localState(): SystemState | undefined {
+  return readState(systemFolder());
+}
+
+/** The content of a file with a token. Throws CliError when it cannot be read. */
+export function readToken(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (cause) {
+    throw new CliError(`The token file ${file} cannot be read.`, { cause });
+  }
+}
+
+function baseUrl(given: string | undefined, name: 'admin' | 'ingress'): string {
+  const url = given ?? localState()?.urls[name];
+  if (url === undefined) {
+    throw new CliError('The system is not running.', {
+      help: `npm run up   (or name another one: --${name}-url URL)`,
+    });
+  }
+  if (!URL.canParse(url)) {
+    throw new CliError(`${url} is not an address.`, { exitCode: EXIT.misuse });
+  }
+  return url;
+}
+
+/** `--as ada` is a person of the local demo, `--as ./file` any token file. */
+function operatorTokenFile(reach: Reach): string {
+  const { operators } = placesIn(systemFolder());
+  const who =
+    reach.as ??
+    process.env['COUNTERSIGN_OPERATOR_TOKEN_FILE'] ??
+    localState()?.demo?.operator_token_files[0] ??
+    'ada';
+  const file = who.includes('/') ? who : join(operators, `${who}.token`);
+  if (existsSync(file)) return file;
+  throw new CliError(`There is no operator token ${file}.`, {
+    exitCode: EXIT.misuse,
+    help: 'add --as ada, or --as with the path of a file that holds an operator token',
+  });
+}
+
+async function send(
+  url: URL,
+  request: {
+    readonly method: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body?: unknown;
+  },
+): Promise<unknown> {
+  const { method, headers, body } = request;
+  let response: Response;
+  try {
+    response = await fetch(url, {
+      method,
+      headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch (cause) {
+    throw new CliError(`${url.origin} does not answer.`, {
+      cause,
+      help: './countersign status   (is everything ready?)',
+    });
+  }
+  return readAnswer(response, `${method} ${url.pathname}`);
+}
+
+/** The JSON of an answer. A refusal becomes a CliError with the words of its `reason`. */
+async function readAnswer(response: Response, request: string): Promise<unknown> {
+  const text = await response.text();
+  const body = parseJson(text);
+  if (response.ok) return body;
+  const reason = reasonIn(body);
+  if (reason === undefined) {
+    throw new CliError(`${request} was answered ${response.status}: ${text.slice(0, 500)}`);
+  }
+  throw new CliError(`${reason.message} (${reason.code})`, { ...reason.next, cause: body });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return text === '' ? undefined : (JSON.parse(text) as unknown);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The `reason` object that every refusal carries (contracts/reasons.ts). */
+function reasonIn(
+  body: unknown,
+): { code: string; message: string; next: { help?: string } } | undefined {
+  const { reason } = (body ?? {}) as { reason?: Partial<Record<string, unknown>> };
+  const { code, message, help } = reason ?? {};
+  if (typeof code !== 'string' || typeof message !== 'string') return undefined;
+  return { code, message, next: typeof help === 'string' && help !== '' ? { help } : {} };
+}

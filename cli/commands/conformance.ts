@@ -1,0 +1,22 @@
+// `npm run conformance`: the official MCP suite, direct and with the gateway in front (test/conformance/).
+
+import type { Command } from 'commander';
+
+import { runScript } from '#cli/local/run-script.ts';
+import { addVerb } from '#cli/verb.ts';
+
+export function register(program: Command): void {
+  addVerb(program, 'conformance', {
+    summary: 'Run the official MCP conformance suite directly and through the gateway.',
+    examples: [
+      ['npm run conformance', 'both numbers for both eras'],
+      ['npm run conformance -- --json', 'the same for tools'],
+    ],
+  })
+    .argument('[options...]', 'passed to test/conformance/main.ts')
+    .allowUnknownOption()
+    .action(async (rest: string[], options: { readonly json?: true }) => {
+      const args = options.json === true ? ['--json', ...rest] : rest;
+      process.exitCode = await runScript('test/conformance/main.ts', args);
+    });
+}
