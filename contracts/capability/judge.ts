@@ -138,13 +138,13 @@ function judgeEach(
     if (!counts(caveat.t)) continue;
     // The table gives each type the judge of exactly that type.
     const judge = JUDGES[caveat.t] as Judge<Caveat>;
-    const finding = judge(caveat, call, grant);
+    const finding = judge(caveat, call, grant, index);
     if (finding) return { code: finding[0], index, type: caveat.t, detail: finding[1] };
   }
   return null;
 }
 
-type Judge<C> = (caveat: C, call: CapabilityCall, grant: Grant) => Finding;
+type Judge<C> = (caveat: C, call: CapabilityCall, grant: Grant, index: number) => Finding;
 
 const JUDGES: { readonly [T in CaveatType]: Judge<Extract<Caveat, { t: T }>> } = {
   agent_lock: ({ agent }, _, { subject }) => sameAs(agent, subject, 'capability.wrong_agent'),
@@ -177,8 +177,9 @@ const JUDGES: { readonly [T in CaveatType]: Judge<Extract<Caveat, { t: T }>> } =
     meets(caveat, argumentAt(call.arguments, caveat.path))
       ? null
       : refuse('capability.arguments_not_covered', `${caveat.path} does not meet the condition`),
-  amount: (caveat, call, grant) => judgeAmount(caveat, call) ?? countable(caveat.total, grant),
-  max_calls: ({ max_calls }, _, grant) => countable(max_calls, grant),
+  amount: (caveat, call, grant, index) =>
+    judgeAmount(caveat, call) ?? (caveat.total === undefined ? null : judgeCountable(grant, index)),
+  max_calls: (_, __, grant, index) => judgeCountable(grant, index),
   step_up: () => unenforceable('step_up'),
   callee_allow: () => unenforceable('callee_allow'),
   risk_max: () => unenforceable('risk_max'),
@@ -240,11 +241,12 @@ function judgeAmount(
     : refuse('capability.arguments_not_covered', `${path} is above ${max}`);
 }
 
-/** A counter outlives its capability only if that expires, and soon enough. */
-function countable(limit: number | undefined, grant: Grant): Finding {
-  if (limit === undefined) return null;
-  const expiry = expiresAt(grant);
-  return expiry !== null && expiry - grant.issuedAt <= COUNTED_SECONDS_MAX
-    ? null
-    : refuse('capability.calls_need_expiry', 'what is counted must expire within 31 days of iat');
+/**
+ * A counter is kept for a bounded time, so what is counted must expire before that. The expiry must
+ * stand earlier in the chain: else a holder could make a capability usable by adding one.
+ */
+function judgeCountable({ caveats, issuedAt }: Grant, index: number): Finding {
+  const expiry = expiresAt({ caveats: caveats.slice(0, index) });
+  if (expiry !== null && expiry - issuedAt <= COUNTED_SECONDS_MAX) return null;
+  return refuse('capability.calls_need_expiry', 'no expiry within 31 days of iat stands before it');
 }
