@@ -115,7 +115,8 @@ export function permissions(): Readonly<Record<string, Permissions>> {
   const table: Record<string, Permissions> = {};
   for (const [process, publish] of Object.entries(publishes())) {
     table[process] = {
-      publish: [...new Set(publish)].sort(),
+      // The client asks for the account's limits before it opens a bucket.
+      publish: [...new Set([...publish, '$JS.API.INFO'])].sort(),
       subscribe: process === 'decision-worker' ? [own(process), SUBJECTS.calls] : [own(process)],
     };
   }

@@ -2,7 +2,7 @@
  * The one table of streams, consumers and buckets with their limits. `migrate` creates them from here in
  * every shape; services look them up by literal name.
  */
-import { BUDGET_WINDOWS, type BudgetWindow, SUBJECTS } from './subjects.ts';
+import { type BudgetWindow, SUBJECTS } from './subjects.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -53,16 +53,6 @@ export const STREAMS = {
 } as const satisfies Record<string, StreamSpec>;
 
 export type StreamName = keyof typeof STREAMS;
-
-/** Counter stream of each window. */
-export const COUNTER_STREAM: Record<BudgetWindow, StreamName> = {
-  minute: 'COUNT_MINUTE',
-  hour: 'COUNT_HOUR',
-  day: 'COUNT_DAY',
-  month: 'COUNT_MONTH',
-  capability: 'COUNT_CAPABILITY',
-};
-void BUDGET_WINDOWS;
 
 export interface ConsumerSpec {
   readonly stream: StreamName;

@@ -85,6 +85,7 @@ async function answerTo(lines: CallLines, parts: ServeParts): Promise<WorkerAnsw
   const asked = { envelope, trace: [] };
   if (parts.view.ageMs() > STALE_MS) return refused(asked, 'service.stale');
   const { min_revision: revision } = envelope;
+  if (parts.bundles.unready(envelope.tenant)) await parts.bundles.settled(envelope.tenant);
   if (revision !== undefined) {
     const wait = Math.min(REVISION_WAIT_MS, envelope.remaining_ms);
     if (!(await parts.view.waitFor(revision, wait))) return refused(asked, 'service.behind');

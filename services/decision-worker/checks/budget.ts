@@ -17,9 +17,9 @@ export interface BudgetPoints {
   readonly ceilings: (tenant: TenantId) => readonly Ceiling[];
   readonly settings: (tenant: TenantId) => TenantSettings;
   /** Adds one and gives the value after it. Rejects when the broker does not acknowledge. */
-  readonly add: (window: BudgetWindow, subject: string) => Promise<number>;
+  readonly add: (subject: string) => Promise<number>;
   /** Takes one back, in the background. */
-  readonly refund: (window: BudgetWindow, subject: string) => void;
+  readonly refund: (subject: string) => void;
   readonly scopeToken: (text: string) => string;
 }
 
@@ -42,12 +42,10 @@ export function budgetCheck(points: BudgetPoints): Checks['budget'] {
       ...capabilityCounters(points, call, under),
     ];
     if (counters.length === 0) return NOTHING;
-    const added = await Promise.allSettled(
-      counters.map(({ window, subject }) => points.add(window, subject)),
-    );
+    const added = await Promise.allSettled(counters.map(({ subject }) => points.add(subject)));
     const refund = () => {
-      for (const [index, { window, subject }] of counters.entries()) {
-        if (added[index]?.status === 'fulfilled') points.refund(window, subject);
+      for (const [index, { subject }] of counters.entries()) {
+        if (added[index]?.status === 'fulfilled') points.refund(subject);
       }
     };
     const shares: BudgetShare[] = [];

@@ -100,7 +100,7 @@ export function grantOf(grant: StandingGrant, tenant: TenantId, agent: string): 
     caveats.push({ t: 'tool_deny', tools: grant.forbidden_tools });
   if (grant.upstreams !== undefined) caveats.push({ t: 'upstream', upstreams: grant.upstreams });
   if (grant.expires_at !== undefined) caveats.push({ t: 'exp', exp: grant.expires_at });
-  return { tenant, subject: agent, issuedAt: 0, notBefore: 0, caveats };
+  return { tenant, subject: agent, issuedAt: 0, notBefore: null, caveats };
 }
 
 /** What record and policy see of a verified capability. */

@@ -18,6 +18,8 @@ import type { Watchdog } from './watchdog.ts';
 export interface Bundles {
   readonly floor: () => ActiveBundle | Reason;
   readonly active: (tenant: TenantId) => ActiveBundle | Reason;
+  /** True while a tenant's first policy, or the floor, is still being loaded. */
+  readonly unready: (tenant: TenantId) => boolean;
   /** Resolves when what the view named for a tenant so far is loaded or has failed. */
   readonly settled: (tenant: TenantId) => Promise<void>;
   /** Tenants whose named policy could not be loaded. */
@@ -90,6 +92,8 @@ export function createBundles(
   return {
     floor: () => serve(PLATFORM),
     active: serve,
+    unready: (tenant) =>
+      serve(tenant) === 'policy.unavailable' || serve(PLATFORM) === 'policy.unavailable',
     settled: async (tenant) => {
       await slots.get(tenant)?.loading;
       await slots.get(PLATFORM)?.loading;

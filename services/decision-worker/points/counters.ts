@@ -2,16 +2,16 @@
  * Budget counters at the broker (ADR-49): add, and learn the value after it. Adds to one counter that meet while an
  * earlier one is in flight travel together as `+k`; the i-th of them then counts as the i-th of the k.
  */
-import { COUNTER_STREAM } from '#contracts/streams.ts';
-import type { BudgetWindow } from '#contracts/subjects.ts';
 import type { Logger } from '#host/log.ts';
 import { type Bus, newHeaders } from '#host/nats.ts';
 
 const TIMEOUT_MS = 2_000;
 
 export interface Counters {
-  readonly add: (window: BudgetWindow, subject: string) => Promise<number>;
-  readonly refund: (window: BudgetWindow, subject: string) => void;
+  /** The value after adding one. Rejects when the broker did not acknowledge. */
+  readonly add: (subject: string) => Promise<number>;
+  /** Takes one back, in the background. */
+  readonly refund: (subject: string) => void;
 }
 
 interface Waiting {
@@ -22,14 +22,14 @@ interface Waiting {
 export function createCounters(bus: Bus, log: Logger): Counters {
   const waiting = new Map<string, Waiting[]>();
 
-  const increment = async (window: BudgetWindow, subject: string, by: number): Promise<number> => {
+  const increment = async (subject: string, by: number): Promise<number> => {
     const headers = newHeaders();
     headers.set('Nats-Incr', by > 0 ? `+${by}` : String(by));
+    // No expected-stream header: the server refuses every condition on an increment (ADR-49).
     const ack = await bus.js.publish(subject, '', {
       headers,
       timeout: TIMEOUT_MS,
       retries: 1,
-      expect: { streamName: COUNTER_STREAM[window] },
     });
     // The value is a decimal string of any size; beyond 2^53 no ceiling of ours applies.
     const value = Number((ack as { val?: string }).val ?? Number.NaN);
@@ -37,7 +37,7 @@ export function createCounters(bus: Bus, log: Logger): Counters {
     return value;
   };
 
-  const send = async (window: BudgetWindow, subject: string) => {
+  const send = async (subject: string) => {
     for (
       let group = waiting.get(subject);
       group !== undefined && group.length > 0;
@@ -45,7 +45,7 @@ export function createCounters(bus: Bus, log: Logger): Counters {
     ) {
       waiting.set(subject, []);
       try {
-        const after = await increment(window, subject, group.length);
+        const after = await increment(subject, group.length);
         for (const [index, { resolve }] of group.entries())
           resolve(after - group.length + 1 + index);
       } catch (error) {
@@ -56,7 +56,7 @@ export function createCounters(bus: Bus, log: Logger): Counters {
   };
 
   return {
-    add: (window, subject) =>
+    add: (subject) =>
       new Promise((resolve, reject) => {
         const group = waiting.get(subject);
         if (group !== undefined) {
@@ -64,11 +64,11 @@ export function createCounters(bus: Bus, log: Logger): Counters {
           return;
         }
         waiting.set(subject, [{ resolve, reject }]);
-        void send(window, subject);
+        void send(subject);
       }),
-    refund: (window, subject) =>
-      void increment(window, subject, -1).catch((error: unknown) =>
-        log.warn({ err: error, window }, 'a refund was lost; the ceiling counts one too many'),
+    refund: (subject) =>
+      void increment(subject, -1).catch((error: unknown) =>
+        log.warn({ err: error }, 'a refund was lost; the ceiling counts one too many'),
       ),
   };
 }
