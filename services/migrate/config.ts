@@ -5,7 +5,9 @@ import { HostConfig, SecretFile } from '#host/config.ts';
 
 export const MigrateConfig = Type.Object({
   ...HostConfig,
-  COUNTERSIGN_DATABASE_URL_FILE: SecretFile('File with the database URL of the migrating role.'),
+  COUNTERSIGN_DATABASE_URL_FILE: SecretFile(
+    'File with the database URL of the role that owns the database. The login roles countersign_chainer and countersign_admin exist before; where they do not, they are made without a login and the migrating role needs CREATEROLE.',
+  ),
   COUNTERSIGN_STREAM_REPLICAS: Type.Integer({
     minimum: 1,
     maximum: 5,
