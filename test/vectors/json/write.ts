@@ -102,6 +102,7 @@ const INVALID: readonly [string, string | Uint8Array, MalformedJsonCode, number]
   ['lone-surrogate-high', '"\\ud800"', 'lone_surrogate', 1],
   ['lone-surrogate-low', '"ab\\udc00"', 'lone_surrogate', 3],
   ['lone-surrogate-two-high', '"\\ud800\\ud800"', 'lone_surrogate', 1],
+  ['lone-surrogate-two-low', '"\\udc00\\udc00"', 'lone_surrogate', 1],
   ['lone-surrogate-swapped', '"\\ude00\\ud83d"', 'lone_surrogate', 1],
   ['lone-surrogate-then-text', '"\\ud83dx"', 'lone_surrogate', 1],
   ['lone-surrogate-then-other-escape', '"\\ud83d\\n"', 'lone_surrogate', 1],
