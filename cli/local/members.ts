@@ -1,5 +1,6 @@
 // How each process of a system is started and asked: nats-server, Postgres, the steps before the services, the services.
 
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { CliError } from '#cli/output.ts';
@@ -115,10 +116,14 @@ async function startOurs(
   { dir }: Surroundings,
   ours: { name: string; entry: string; env: Readonly<Record<string, string>> },
 ): Promise<OwnedProcess> {
+  const file = join(CHECKOUT, ours.entry);
+  if (!existsSync(file)) {
+    throw new CliError(`${ours.entry} is missing from this checkout.`, { help: 'git status' });
+  }
   return startProcess({
     name: ours.name,
     command: process.execPath,
-    args: [join(CHECKOUT, ours.entry)],
+    args: [file],
     // Compiled code is kept, so that a second start reads it instead of compiling it again.
     env: { ...inherited(), NODE_COMPILE_CACHE: join(dir, 'compile-cache'), ...ours.env },
     logFile: logFile(dir, ours.name),
