@@ -64,6 +64,9 @@ export type CapabilityLimit = {
 /** Counters are kept this long, so what is counted must expire before. */
 export const COUNTED_SECONDS_MAX = 31 * 24 * 60 * 60;
 
+/** How far the issuer's clock may be ahead of ours. */
+export const ISSUER_SKEW_MS = 5_000;
+
 /** Why the capability does not cover the call: the first failure in chain order, or null. */
 export function judgeCaveats(grant: Grant, call: CapabilityCall): CaveatRefusal | null {
   return judgeRoot(grant, call) ?? judgeEach(grant, call, () => true);
@@ -125,7 +128,8 @@ function judgeRoot(grant: Grant, call: CapabilityCall): CaveatRefusal | null {
     (call.actors.includes(grant.subject)
       ? null
       : refuse('capability.wrong_agent', `${grant.subject} is no actor of this call`)) ??
-    notBefore(grant.notBefore ?? 0, call);
+    judgeNotBefore(grant.issuedAt, call.nowMs + ISSUER_SKEW_MS) ??
+    judgeNotBefore(grant.notBefore ?? 0, call.nowMs);
   return finding && { code: finding[0], index: -1, type: 'root', detail: finding[1] };
 }
 
@@ -151,7 +155,7 @@ const JUDGES: { readonly [T in CaveatType]: Judge<Extract<Caveat, { t: T }>> } =
   actor: ({ agent }, call) => sameAs(agent, call.agent, 'capability.wrong_agent'),
   exp: ({ exp }, { nowMs }) =>
     nowMs < exp * 1000 ? null : refuse('capability.expired', `expired at ${timeText(exp)}`),
-  nbf: ({ nbf }, call) => notBefore(nbf, call),
+  nbf: ({ nbf }, { nowMs }) => judgeNotBefore(nbf, nowMs),
   tool_allow: ({ tools }, { tool }) =>
     tools.some((pattern) => matchesTool(pattern, tool))
       ? null
@@ -200,7 +204,7 @@ function sameAs(wanted: string, found: string, code: CaveatFault): Finding {
   return wanted === found ? null : refuse(code, `for "${wanted}", not for "${found}"`);
 }
 
-function notBefore(seconds: number, { nowMs }: CapabilityCall): Finding {
+function judgeNotBefore(seconds: number, nowMs: number): Finding {
   return nowMs >= seconds * 1000
     ? null
     : refuse('capability.not_yet_valid', `valid from ${timeText(seconds)}`);

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 import { describe, expect, test } from 'vitest';
 
 import {
@@ -101,6 +103,21 @@ describe('judged', () => {
     if (vector.refusal === null) expect(refusal).toBeNull();
     else expect(refusal).toEqual({ ...vector.refusal, detail: expect.any(String) as string });
   });
+});
+
+test('the example of the documentation is a vector', () => {
+  const page = readFileSync(new URL('../../../docs/capability.md', import.meta.url), 'utf8');
+  const [, example] = readVectors<ValidVector & { signed: string[] }>('capabilities/valid').find(
+    ([name]) => name === 'narrowed-twice',
+  )!;
+  for (const text of [
+    example.capability,
+    ...example.keys,
+    ...example.signed,
+    ...example.verified.links,
+  ]) {
+    expect(page).toContain(text);
+  }
 });
 
 describe('tool patterns', () => {

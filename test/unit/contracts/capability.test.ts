@@ -215,7 +215,7 @@ describe('properties', () => {
         expect(child.links.slice(0, origin.links.length)).toEqual(origin.links);
         expect(expiresAt(child) ?? Infinity).toBeLessThanOrEqual(expiresAt(origin) ?? Infinity);
       }),
-      { numRuns: 4000 },
+      { numRuns: 2500 },
     );
     // Else the property says nothing.
     expect(allowed).toBeGreaterThan(100);
@@ -245,7 +245,7 @@ describe('properties', () => {
           expect(verifyCapability(changed, [KEY]).ok).toBe(false);
         },
       ),
-      { numRuns: 4000 },
+      { numRuns: 2500 },
     );
   });
 
