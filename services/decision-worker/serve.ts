@@ -11,7 +11,7 @@ import {
   type WorkerAnswer,
 } from '#contracts/call.ts';
 import type { JsonObject } from '#contracts/json.ts';
-import { SUBJECTS, WORKER_QUEUE } from '#contracts/subjects.ts';
+import { inboxPrefix, SUBJECTS, WORKER_QUEUE } from '#contracts/subjects.ts';
 import type { ControlView } from '#host/control-view.ts';
 import type { Logger } from '#host/log.ts';
 import type { Bus, Msg } from '#host/nats.ts';
@@ -23,6 +23,8 @@ import type { Catalogue } from './points/catalogue.ts';
 
 /** A control feed that was silent for longer is too old to decide on. */
 export const STALE_MS = 5_000;
+/** The only place that answers go to. */
+const ANSWERS = `${inboxPrefix('ingress')}.`;
 /** Longest wait for a demanded revision. */
 const REVISION_WAIT_MS = 1_000;
 
@@ -53,7 +55,9 @@ export function serveCalls(bus: Bus, parts: ServeParts): { readonly drain: () =>
     }
   };
   const subscription = bus.subscribe(SUBJECTS.calls, { queue: WORKER_QUEUE }, (message) => {
-    for (const lines of callsOf(message, parts.log)) void handle(lines, message.reply ?? '');
+    // untrusted: a reply subject can be aimed at any subject that this process may publish, a stream's too.
+    if (message.reply?.startsWith(ANSWERS) !== true) return;
+    for (const lines of callsOf(message, parts.log)) void handle(lines, message.reply);
   });
   return {
     drain: async () => {
