@@ -6,7 +6,7 @@
 import { hash, hkdfSync, timingSafeEqual } from 'node:crypto';
 
 import { readCaveat, type Caveat, type CaveatType } from '#contracts/capability/caveats.ts';
-import { DIALECTS, encodeJson, type Dialect } from '#contracts/capability/encoding.ts';
+import { DIALECTS, encodeJson, isSameInAll, type Dialect } from '#contracts/capability/encoding.ts';
 import {
   claimsText,
   readCapability,
@@ -82,10 +82,11 @@ export function verifyCapability(
   const decoded = decodeCapability(capability);
   if (!decoded.ok) return decoded;
   const { claims, caveats, signature } = decoded.capability;
+  const root = claimsText(claims);
   const readings = possibleReadings(caveats);
   for (const [keyIndex, key] of keys.entries()) {
     for (const texts of readings) {
-      const chain = signatures(hmacSha256(key, claimsText(claims)), texts);
+      const chain = signatures(hmacSha256(key, root), texts);
       if (!timingSafeEqual(chain.at(-1) ?? key, signature)) continue;
       const links = chain.map((link) => hash('sha256', link, 'hex'));
       return { ok: true, capability: { ...claims, caveats, links, keyIndex } };
@@ -162,18 +163,21 @@ const READINGS_MAX = 9;
  * which one program wrote all of them are tried.
  */
 function possibleReadings(caveats: readonly Caveat[]): string[][] {
-  const forms = caveats.map((caveat) => {
-    const dialects = SEVERAL_DIALECTS.has(caveat.t) ? DIALECTS : (['go'] as const);
-    return [...new Set(dialects.map((dialect) => caveatText(caveat, dialect)))];
-  });
-  const combinations = forms.reduce((product, texts) => product * texts.length, 1);
+  const forms = caveats.map(possibleTexts);
+  const combinations = forms.reduce((product, texts) => product * new Set(texts).size, 1);
   if (combinations > READINGS_MAX) {
-    return DIALECTS.map((dialect) =>
-      caveats.map((caveat) => caveatText(caveat, SEVERAL_DIALECTS.has(caveat.t) ? dialect : 'go')),
-    );
+    return DIALECTS.map((_, which) => forms.map((texts) => texts[which] ?? texts[0] ?? ''));
   }
   return forms.reduce<string[][]>(
-    (readings, texts) => readings.flatMap((head) => texts.map((text) => [...head, text])),
+    (readings, texts) =>
+      readings.flatMap((head) => [...new Set(texts)].map((text) => [...head, text])),
     [[]],
   );
+}
+
+/** The text of a caveat in each dialect, or the only one if all agree or it is our own. */
+function possibleTexts(caveat: Caveat): string[] {
+  const text = caveatText(caveat, 'go');
+  if (isSameInAll(text) || !SEVERAL_DIALECTS.has(caveat.t)) return [text];
+  return DIALECTS.map((dialect) => caveatText(caveat, dialect));
 }

@@ -20,21 +20,34 @@ export const PYTHON_DEFAULT: Separators = { item: ', ', name: ': ' };
 export function encodeJson(value: Json, dialect: Dialect, between: Separators = COMPACT): string {
   if (typeof value === 'string') return encodeString(value, dialect);
   if (value === null || typeof value !== 'object') return String(value);
+  let text = '';
   if (Array.isArray(value)) {
-    return `[${value.map((item) => encodeJson(item, dialect, between)).join(between.item)}]`;
+    for (const item of value) {
+      text += (text === '' ? '' : between.item) + encodeJson(item, dialect, between);
+    }
+    return `[${text}]`;
   }
-  const members = Object.entries(value).map(
-    ([name, member]) =>
-      encodeString(name, dialect) + between.name + encodeJson(member, dialect, between),
-  );
-  return `{${members.join(between.item)}}`;
+  for (const name in value) {
+    text += (text === '' ? '' : between.item) + encodeString(name, dialect) + between.name;
+    text += encodeJson(value[name] ?? null, dialect, between);
+  }
+  return `{${text}}`;
 }
 
+/** Whether text in Go's form would be the same in every dialect: ASCII in which nothing is escaped. */
+export function isSameInAll(encoded: string): boolean {
+  return /^[\x20-\x5b\x5d-\x7e]*$/.test(encoded);
+}
+
+// ASCII that no dialect escapes: anything but " & < > and the backslash.
+const PLAIN = /^[\x20\x21\x23-\x25\x27-\x3b\x3d\x3f-\x5b\x5d-\x7e]*$/;
+
 function encodeString(text: string, dialect: Dialect): string {
-  const plain = JSON.stringify(text);
-  if (dialect === 'go') return plain.replace(/[<>&\u2028\u2029]/g, escapeUnit);
-  if (dialect === 'python') return plain.replace(/[\u007f-\uffff]/g, escapeUnit);
-  return plain;
+  if (PLAIN.test(text)) return `"${text}"`;
+  const quoted = JSON.stringify(text);
+  if (dialect === 'go') return quoted.replace(/[<>&\u2028\u2029]/g, escapeUnit);
+  if (dialect === 'python') return quoted.replace(/[\u007f-\uffff]/g, escapeUnit);
+  return quoted;
 }
 
 function escapeUnit(unit: string): string {
