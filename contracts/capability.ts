@@ -22,8 +22,8 @@ import type { Json } from '#contracts/json.ts';
 export interface VerifiedCapability extends CapabilityClaims {
   readonly caveats: readonly Caveat[];
   /**
-   * Lower-case hex SHA-256 of each signature of the chain: first the root's, then one for each
-   * caveat. They are the revocation ids: revoking one revokes all that was narrowed from it.
+   * Lower-case hex SHA-256 of each signature of the chain: first the root's (by which its minting
+   * is recorded), then one for each caveat. They are the revocation ids: revoking one revokes all that was narrowed from it.
    */
   readonly links: readonly string[];
   /** Which of the given keys signed it. */
@@ -40,7 +40,10 @@ export type CapabilityRefusal = {
 /** At most this many keys are tried: v4 has no key id. */
 export const CAPABILITY_KEYS_MAX = 3;
 
-/** A root capability. Throws `MalformedCapability` when claims or caveats could not be read back. */
+/**
+ * A root capability. Throws `MalformedCapability` when claims or caveats could not be read back.
+ * An expiry MUST stand before the caveats that count (`max_calls`, `amount` with a total).
+ */
 export function mintCapability(
   root: { readonly claims: Omit<CapabilityClaims, 'rootJti'>; readonly caveats: readonly Caveat[] },
   key: Uint8Array,
