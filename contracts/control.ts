@@ -14,7 +14,10 @@ const name = (max: number) => Type.String({ minLength: 1, maxLength: max });
 /** Name of a thing in a path or key: letters, digits, '-', '_' and '.', at most 128. */
 export const ThingId = Type.String({ pattern: '^[A-Za-z0-9][A-Za-z0-9._@:-]{0,127}$' });
 
-const Digest = Type.String({ pattern: '^sha256:[0-9a-f]{64}$' });
+export const Digest = Type.String({ pattern: '^sha256:[0-9a-f]{64}$' });
+
+/** An agent's id as its issuer writes it: a name, a client id, a SPIFFE id. No control characters. */
+export const AgentId = Type.String({ pattern: '^[^\\u0000-\\u001f\\u007f]{1,256}$' });
 
 /** Settings of a tenant. A tenant exists once anything of it was put; these are its defaults. */
 export const TenantSettings = Type.Object(

@@ -1,0 +1,269 @@
+/**
+ * The admin API as one table: each operation with its place, the role it takes, and the shapes of request and answer.
+ * Routes, checks, the OpenAPI document and the command line's types are made from it.
+ */
+import { Type, type Static, type TSchema } from 'typebox';
+
+import {
+  AnyJson,
+  Changed,
+  FactsRequest,
+  item,
+  list,
+  MintAnswer,
+  MintRequest,
+  PolicyAnswer,
+  PolicyRequest,
+  ToolsRequest,
+} from './admin-bodies.ts';
+import { UpstreamName } from './call.ts';
+import {
+  Agent,
+  AgentId,
+  Budgets,
+  Digest,
+  Issuer,
+  Operator,
+  Role,
+  StoredPolicy,
+  TenantSettings,
+  ThingId,
+  Tool,
+  Upstream,
+} from './control.ts';
+import { RevisionSchema } from './ids.ts';
+
+export interface Operation {
+  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+  /** As OpenAPI writes it. A last `{key}` takes the rest of the path. */
+  readonly path: string;
+  /** The least role that may do it; tenant `_platform` takes an admin for every change. */
+  readonly role: Role;
+  readonly summary: string;
+  readonly status: 200 | 201;
+  readonly query: readonly string[];
+  /** Undefined = no body. */
+  readonly body: TSchema | undefined;
+  readonly answer: TSchema;
+  /** A body that is no JSON, by content type; `body` does not apply to it. */
+  readonly archives?: readonly string[];
+}
+
+type Extra = Partial<Pick<Operation, 'status' | 'query'>>;
+const get = <T extends TSchema>(
+  path: string,
+  summary: string,
+  answer: T,
+  query: readonly string[] = [],
+) =>
+  ({
+    method: 'GET',
+    path,
+    summary,
+    answer,
+    role: 'viewer',
+    status: 200,
+    query,
+    body: undefined,
+  }) as const;
+const put = <B extends TSchema>(path: string, role: Role, summary: string, body: B) =>
+  ({ method: 'PUT', path, role, summary, body, answer: Changed, status: 200, query: [] }) as const;
+const remove = (path: string, role: Role, summary: string) =>
+  ({
+    method: 'DELETE',
+    path,
+    role,
+    summary,
+    body: undefined,
+    answer: Changed,
+    status: 200,
+    query: [],
+  }) as const;
+const post = <B extends TSchema | undefined, A extends TSchema>(
+  path: string,
+  summary: string,
+  { body, answer }: { readonly body: B; readonly answer: A },
+  { status = 201, query = [] }: Extra = {},
+) => ({ method: 'POST', path, role: 'operator', summary, body, answer, status, query }) as const;
+
+const TENANT = '/v1/tenants/{tenant}';
+
+export const ADMIN_OPERATIONS = {
+  listTenants: get(
+    '/v1/tenants',
+    'Tenants that you may see.',
+    Type.Object({ revision: RevisionSchema, tenants: Type.Array(Type.String()) }),
+  ),
+  getOperator: get(
+    '/v1/operator',
+    'Who you are here.',
+    Type.Object({
+      id: Type.String(),
+      name: Type.String(),
+      roles: Type.Array(Role),
+      tenants: Type.Array(Type.String(), { description: 'Empty = all.' }),
+    }),
+  ),
+  listOperators: {
+    ...get(
+      '/v1/operators',
+      'Operators of this installation.',
+      list(Type.Omit(Operator, ['token_hash'])),
+    ),
+    role: 'admin',
+  },
+  putOperator: put(
+    '/v1/operators/{id}',
+    'admin',
+    'Register a person, or change roles, tenants or token.',
+    Type.Omit(Operator, ['id'], { additionalProperties: false }),
+  ),
+  deleteOperator: remove('/v1/operators/{id}', 'admin', 'Take all rights from a person.'),
+
+  getStatus: get(
+    `${TENANT}/status`,
+    'What is registered, and what is active.',
+    Type.Object({
+      revision: RevisionSchema,
+      tenant: Type.String(),
+      policy: Type.Union([Digest, Type.Null()]),
+      floor: Type.Union([Digest, Type.Null()]),
+      counts: Type.Record(Type.String(), Type.Integer()),
+    }),
+  ),
+  getTenant: get(TENANT, 'Settings of a tenant.', item(TenantSettings)),
+  putTenant: put(TENANT, 'admin', 'Set the settings of a tenant.', TenantSettings),
+
+  listIssuers: get(`${TENANT}/issuers`, 'Registered token issuers.', list(Issuer)),
+  getIssuer: get(`${TENANT}/issuers/{id}`, 'One token issuer.', item(Issuer)),
+  putIssuer: put(
+    `${TENANT}/issuers/{id}`,
+    'admin',
+    'Register an issuer of agent identities: its keys, audiences and claim names.',
+    Issuer,
+  ),
+  deleteIssuer: remove(`${TENANT}/issuers/{id}`, 'admin', 'Stop trusting an issuer.'),
+
+  listAgents: get(`${TENANT}/agents`, 'Registered agents.', list(Agent)),
+  getAgent: get(`${TENANT}/agents/{agent}`, 'One agent.', item(Agent)),
+  putAgent: put(`${TENANT}/agents/{agent}`, 'operator', 'Register an agent.', Agent),
+  deleteAgent: remove(
+    `${TENANT}/agents/{agent}`,
+    'operator',
+    'Unregister an agent: its calls are refused.',
+  ),
+
+  listUpstreams: get(`${TENANT}/upstreams`, 'Tool servers.', list(Upstream)),
+  getUpstream: get(`${TENANT}/upstreams/{name}`, 'One tool server.', item(Upstream)),
+  putUpstream: put(`${TENANT}/upstreams/{name}`, 'admin', 'Register a tool server.', Upstream),
+  deleteUpstream: remove(
+    `${TENANT}/upstreams/{name}`,
+    'admin',
+    'Unregister a tool server and its tools.',
+  ),
+
+  listTools: get(`${TENANT}/tools`, 'The tool catalogue.', list(Tool), ['upstream']),
+  putTools: put(
+    `${TENANT}/tools`,
+    'operator',
+    'Register tools, and take others out, in one change.',
+    ToolsRequest,
+  ),
+
+  mintCapability: post(`${TENANT}/capabilities`, 'Mint a capability. The token is shown once.', {
+    body: MintRequest,
+    answer: MintAnswer,
+  }),
+
+  listPolicies: get(
+    `${TENANT}/policies`,
+    'Policies that were put, and which one is active.',
+    Type.Object({
+      revision: RevisionSchema,
+      active: Type.Union([Digest, Type.Null()]),
+      previous: Type.Union([Digest, Type.Null()]),
+      items: Type.Array(item(StoredPolicy)),
+    }),
+  ),
+  getPolicy: get(
+    `${TENANT}/policies/{digest}`,
+    'Sources of a policy.',
+    Type.Object({
+      revision: RevisionSchema,
+      digest: Digest,
+      name: Type.String(),
+      role: StoredPolicy.properties.role,
+      active: Type.Boolean(),
+      files: Type.Record(Type.String(), Type.String()),
+    }),
+  ),
+  putPolicy: {
+    ...post(
+      `${TENANT}/policies`,
+      'Check, test, compile and store a policy. It is not active before it is activated.',
+      { body: PolicyRequest, answer: PolicyAnswer },
+      { query: ['name'] },
+    ),
+    archives: ['application/gzip', 'application/x-tar'],
+  },
+  activatePolicy: post(
+    `${TENANT}/policies/{digest}/activate`,
+    'Make a stored policy the one that decides.',
+    {
+      body: undefined,
+      answer: Type.Object({
+        ...Changed.properties,
+        digest: Digest,
+        previous: Type.Union([Digest, Type.Null()]),
+      }),
+    },
+    { status: 200 },
+  ),
+
+  listFacts: get(
+    `${TENANT}/facts`,
+    'Facts whose key begins with a prefix, ascending; at most `limit`, after the key `after`.',
+    Type.Object({
+      revision: RevisionSchema,
+      items: Type.Array(item(AnyJson)),
+      more: Type.Boolean(),
+    }),
+    ['prefix', 'after', 'limit'],
+  ),
+  changeFacts: post(
+    `${TENANT}/facts`,
+    'Change several facts at once: all of them at one revision.',
+    {
+      body: FactsRequest,
+      answer: Changed,
+    },
+    { status: 200 },
+  ),
+  getFact: get(`${TENANT}/facts/{key}`, 'One fact.', item(AnyJson)),
+  putFact: put(`${TENANT}/facts/{key}`, 'operator', 'Set a fact to the body.', AnyJson),
+  patchFact: {
+    ...put(`${TENANT}/facts/{key}`, 'operator', 'Merge the body into a fact (RFC 7396).', AnyJson),
+    method: 'PATCH',
+  },
+  deleteFact: remove(`${TENANT}/facts/{key}`, 'operator', 'Remove a fact.'),
+
+  getBudgets: get(`${TENANT}/budgets`, 'Ceilings of a tenant.', item(Budgets)),
+  putBudgets: put(`${TENANT}/budgets`, 'operator', 'Set all ceilings of a tenant.', Budgets),
+} as const satisfies Readonly<Record<string, Operation>>;
+
+/** Names of path parameters in order. */
+export const parametersOf = (path: string): string[] =>
+  [...path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter ?? '');
+
+/** What a parameter of a path may be; `tenant` and `key` have rules of their own. */
+export const PATH_PARAMETERS = {
+  id: ThingId,
+  name: UpstreamName,
+  digest: Digest,
+  agent: AgentId,
+} as const;
+
+/** What an operation takes in its body. */
+export type BodyOf<O extends Operation> = O['body'] extends TSchema ? Static<O['body']> : undefined;
+/** What an operation answers. */
+export type AnswerOf<O extends Operation> = Static<O['answer']>;

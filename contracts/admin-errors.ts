@@ -1,0 +1,161 @@
+/**
+ * The closed table of errors of the admin API. Operators' scripts may rely on the codes; what a call can be refused
+ * with is another table (reasons.ts), whose `request.*` rows both share.
+ */
+import { Type, type Static } from 'typebox';
+
+import { REASONS } from './reasons.ts';
+
+export interface AdminErrorSpec {
+  readonly status: number;
+  readonly message: string;
+  readonly help: string;
+}
+
+const row = (status: number, message: string, help: string): AdminErrorSpec => ({
+  status,
+  message,
+  help,
+});
+
+const shared = ({ status, text, help }: (typeof REASONS)[keyof typeof REASONS]): AdminErrorSpec =>
+  row(status, text, help);
+
+const SEE_OPENAPI = 'The OpenAPI document at /openapi.json describes every route.';
+const SEND_TOKEN = 'Send "Authorization: Bearer <operator token>".';
+const ASK_ADMIN = 'Ask an admin of this installation.';
+
+export const ADMIN_ERRORS = {
+  'request.syntax': shared(REASONS['request.syntax']),
+  'request.encoding': shared(REASONS['request.encoding']),
+  'request.duplicate_key': shared(REASONS['request.duplicate_key']),
+  'request.number': shared(REASONS['request.number']),
+  'request.surrogate': shared(REASONS['request.surrogate']),
+  'request.depth': shared(REASONS['request.depth']),
+  'request.forbidden_key': shared(REASONS['request.forbidden_key']),
+  'request.members': shared(REASONS['request.members']),
+  'request.schema': row(400, 'The request does not have the documented shape.', SEE_OPENAPI),
+  'request.content_type': row(
+    415,
+    'This content type is not accepted here.',
+    'Send "Content-Type: application/json".',
+  ),
+  'request.too_large': row(413, 'The body is too large.', 'Send less at once.'),
+  'request.not_found': row(404, 'There is nothing at this address.', SEE_OPENAPI),
+  'request.method': row(405, 'This method is not allowed here.', SEE_OPENAPI),
+  'operator.missing': row(401, 'There is no operator token.', SEND_TOKEN),
+  'operator.unknown': row(401, 'This operator token is not known.', SEND_TOKEN),
+  'operator.too_many_attempts': row(
+    429,
+    'Too many wrong operator tokens came from this address.',
+    'Wait a minute, then send the right one.',
+  ),
+  'operator.role': row(403, 'Your roles do not allow this.', ASK_ADMIN),
+  'operator.tenant': row(403, 'This tenant is not among yours.', ASK_ADMIN),
+  'operator.last_admin': row(
+    409,
+    'This would leave the installation without an admin.',
+    'Make another person an admin first.',
+  ),
+  'tenant.name': row(
+    400,
+    'This is not a tenant name.',
+    'Use lower-case letters, digits, "-" and "_", at most 63, beginning with a letter or digit.',
+  ),
+  'thing.not_found': row(404, 'There is no such thing in this tenant.', 'List what there is.'),
+  'issuer.taken': row(
+    409,
+    'Another registration of this tenant names the same issuer.',
+    'Change that one, or delete it first.',
+  ),
+  'issuer.keys': row(
+    422,
+    'The keys of this issuer cannot be accepted.',
+    'Send public signature keys: RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519.',
+  ),
+  'issuer.algorithm': row(
+    422,
+    'This signature algorithm is not accepted.',
+    'Use RS256-512, PS256-512, ES256-512 or EdDSA.',
+  ),
+  'url.refused': row(
+    422,
+    'This address cannot be used.',
+    'Use https, or http to a loopback address, without user name, password and fragment.',
+  ),
+  'tool.schema': row(
+    422,
+    'The schema of this tool cannot be used.',
+    'Send a JSON Schema 2020-12 without references to other documents.',
+  ),
+  'tool.upstream': row(
+    422,
+    'This tool names an upstream that is not registered.',
+    'Put the upstream first.',
+  ),
+  'tool.repeated': row(422, 'The batch has this tool twice.', 'Send each tool once.'),
+  'agent.unknown': row(422, 'This agent is not registered.', 'Put the agent first.'),
+  'capability.terms': row(
+    422,
+    'A capability with these terms cannot be made.',
+    'Compare the terms with the documentation of capabilities.',
+  ),
+  'facts.key': row(
+    422,
+    'This is not the name of a fact.',
+    'Write segments with "/" between them, such as orders/17; write "/" in a segment as %2F.',
+  ),
+  'facts.null': row(
+    422,
+    'A fact holds null, which no policy could tell from an unknown one.',
+    'Leave the member out, or delete the fact.',
+  ),
+  'facts.too_large': row(413, 'A fact is too large.', 'A fact has at most 256 KiB.'),
+  'budgets.zone': row(
+    422,
+    'This time zone is not known.',
+    'Use an IANA name, such as Europe/Oslo.',
+  ),
+  'policy.archive': row(
+    422,
+    'The archive cannot be read.',
+    'Send a tar archive, gzipped or not, of the policy files.',
+  ),
+  'policy.refused': row(
+    422,
+    'The policy was not accepted.',
+    'Each finding names file and line; "countersign policy test" shows the same offline.',
+  ),
+  'policy.role': row(
+    422,
+    'This policy has another role.',
+    'Only the tenant _platform runs a floor policy, and it runs nothing else.',
+  ),
+  'policy.compiler_away': row(
+    503,
+    'The policy compiler cannot be run.',
+    'Check the path of the opa command that admin was started with.',
+  ),
+  'change.not_recorded': row(
+    503,
+    'The change was not acknowledged, so it may or may not take effect.',
+    'Send it again; a repeated change does no harm.',
+  ),
+  'service.unavailable': row(503, 'A part that this needs is away.', 'Try again in a moment.'),
+  'service.failed': row(500, 'Something failed here.', 'The log of admin says what.'),
+} as const satisfies Record<string, AdminErrorSpec>;
+
+export type AdminErrorCode = keyof typeof ADMIN_ERRORS;
+
+/** Every answer with a status of 400 or more. */
+export const AdminErrorBody = Type.Object({
+  error: Type.Object({
+    code: Type.String({ description: 'Stable code.' }),
+    message: Type.String(),
+    path: Type.Optional(
+      Type.String({ description: 'JSON pointer to the place in the body that is wrong.' }),
+    ),
+    help: Type.String({ description: 'What to do next.' }),
+  }),
+});
+export type AdminErrorBody = Static<typeof AdminErrorBody>;

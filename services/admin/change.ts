@@ -1,0 +1,99 @@
+/** Every change is an event: recorded on CONTROL first, and only then said to have happened. */
+import { randomBytes } from 'node:crypto';
+
+import type { Changed } from '#contracts/admin-bodies.ts';
+import type { Change } from '#contracts/change.ts';
+import type { ControlLeaf } from '#contracts/control.ts';
+import { revisionOf, type TenantId, uuid7 } from '#contracts/ids.ts';
+import { canonical, type Json } from '#contracts/json.ts';
+import { encodeRecords, RECORD_BYTES_MAX, sealPayload } from '#contracts/record.ts';
+import { SUBJECTS } from '#contracts/subjects.ts';
+import type { ControlView } from '#host/control-view.ts';
+import type { Bus } from '#host/nats.ts';
+import { NotRecorded, type PublishRecord } from '#host/publish.ts';
+
+import { AdminError } from './errors.ts';
+
+/** What stands in the chain only and changes no state: somebody read a payload. */
+export interface Note {
+  readonly kind: 'read';
+  readonly action: string;
+  readonly target: string;
+  readonly value: Json;
+}
+
+/** Who changes what of whose. */
+export interface ChangeOrder {
+  readonly tenant: TenantId;
+  /** Id of the operator, or `system:<process>`. */
+  readonly by: string;
+  /** Free words of the operator. */
+  readonly reason?: string;
+  readonly change: Change | Note;
+}
+
+/**
+ * Records a change and waits, at most VISIBLE_MS, until the state that workers watch has it.
+ * @throws AdminError change.not_recorded (a repeat is harmless), request.too_large
+ */
+export type RecordChange = (order: ChangeOrder) => Promise<Changed>;
+
+const VISIBLE_MS = 2_000;
+const SALT_BYTES = 16;
+const ID_BYTES = 10;
+
+export function changeRecorder(
+  bus: Bus,
+  { publish, view }: { readonly publish: PublishRecord; readonly view: ControlView },
+): RecordChange {
+  let epoch: Promise<string> | undefined;
+  // Behind a reconnect there may be another stream.
+  bus.onChange(() => (epoch = undefined));
+  return async (order) => {
+    const { id, text } = recordOf(order, Date.now());
+    if (Buffer.byteLength(text) > RECORD_BYTES_MAX) {
+      throw new AdminError('request.too_large', 'This change would make too large a record.');
+    }
+    let sequence: number;
+    let feed: string;
+    try {
+      feed = await (epoch ??= bus.epoch('CONTROL'));
+      const subject = SUBJECTS.control(order.tenant, order.change.kind);
+      ({ sequence } = await publish(subject, text, { messageId: id }));
+    } catch (cause) {
+      epoch = undefined;
+      if (!(cause instanceof NotRecorded) && bus.connected()) throw cause;
+      throw new AdminError('change.not_recorded', '', { cause });
+    }
+    const revision = revisionOf(feed, sequence);
+    return { revision, visible: await view.waitFor(revision, VISIBLE_MS) };
+  };
+}
+
+/** The record of a change, leaf and payload. */
+function recordOf(
+  { tenant, by, reason = '', change }: ChangeOrder,
+  at: number,
+): { readonly id: string; readonly text: string } {
+  const { kind, action, target, value } = change;
+  const { payload, commitments } = sealPayload(
+    // Every value has been read from JSON or fits a schema of JSON.
+    { value: canonical(value as Json) },
+    {},
+    () => randomBytes(SALT_BYTES).toString('hex'),
+  );
+  const id = uuid7(at, randomBytes(ID_BYTES));
+  const leaf: ControlLeaf = {
+    action,
+    at,
+    by,
+    commitments,
+    id,
+    kind: `control.${kind}`,
+    reason,
+    target,
+    tenant,
+    v: 1,
+  };
+  return { id, text: encodeRecords([{ leaf: canonical(leaf), payload }]) };
+}

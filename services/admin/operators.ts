@@ -1,0 +1,104 @@
+/**
+ * Who operates the platform: persons with a token whose SHA-256 stands in the control view, so this works without any
+ * database. A token is 192 random bits or more; only its hash is kept anywhere.
+ */
+import { hash, timingSafeEqual } from 'node:crypto';
+
+import { CONTROL_KEYS, decodeKey, type Operator, type Role } from '#contracts/control.ts';
+import { PLATFORM, type TenantId } from '#contracts/ids.ts';
+import type { ControlView } from '#host/control-view.ts';
+
+import { AdminError } from './errors.ts';
+
+const TOKEN_CHARS_MAX = 512;
+const ATTEMPTS_PER_MINUTE = 20;
+const SOURCES_MAX = 10_000;
+const MINUTE_MS = 60_000;
+
+/** A higher rank includes the lower ones; approver and operator do not include each other. */
+const INCLUDES: Readonly<Record<Role, readonly Role[]>> = {
+  viewer: ['viewer'],
+  approver: ['viewer', 'approver'],
+  operator: ['viewer', 'operator'],
+  admin: ['viewer', 'approver', 'operator', 'admin'],
+};
+
+/** The registered operators by id, kept current; those that were deleted are gone. */
+export function operatorsOf(view: ControlView): ReadonlyMap<string, Operator> {
+  const prefix = CONTROL_KEYS.operator('');
+  const operators = new Map<string, Operator>();
+  view.onChange((key, entry) => {
+    if (!key.startsWith(prefix)) return;
+    const id = decodeKey(key.slice(prefix.length));
+    if (entry.value === null) operators.delete(id);
+    // The projector writes only what fits the schema of its key.
+    else operators.set(id, entry.value as Operator);
+  });
+  return operators;
+}
+
+export interface Authenticate {
+  /** The operator whose token this is. Untrusted: header and address. @throws AdminError operator.* */
+  (authorization: string | undefined, address: string): Operator;
+}
+
+/** Checks bearer tokens. Wrong tokens of one address are limited; right ones always pass. */
+export function authenticator(
+  operators: ReadonlyMap<string, Operator>,
+  now: () => number = Date.now,
+): Authenticate {
+  const wrong = new Map<string, { since: number; count: number }>();
+  const countWrong = (address: string): number => {
+    const at = now();
+    const before = wrong.get(address);
+    if (before !== undefined && at - before.since < MINUTE_MS) return ++before.count;
+    if (wrong.size >= SOURCES_MAX) wrong.clear();
+    wrong.set(address, { since: at, count: 1 });
+    return 1;
+  };
+  return (authorization = '', address) => {
+    const token = /^Bearer ([^\s]+)$/.exec(authorization)?.[1];
+    if (token === undefined) throw new AdminError('operator.missing');
+    const operator = token.length <= TOKEN_CHARS_MAX ? ownerOf(token, operators) : undefined;
+    if (operator !== undefined) return operator;
+    throw new AdminError(
+      countWrong(address) > ATTEMPTS_PER_MINUTE ? 'operator.too_many_attempts' : 'operator.unknown',
+    );
+  };
+}
+
+/** Every operator is compared, so the time says nothing about which hash came close. */
+function ownerOf(token: string, operators: ReadonlyMap<string, Operator>): Operator | undefined {
+  const digest = Buffer.from(`sha256:${hash('sha256', token, 'hex')}`);
+  let owner: Operator | undefined;
+  for (const operator of operators.values()) {
+    if (timingSafeEqual(Buffer.from(operator.token_hash), digest)) owner = operator;
+  }
+  return owner;
+}
+
+/** True when the operator's roles include this one. */
+export const hasRole = ({ roles }: Operator, role: Role): boolean =>
+  roles.some((own) => INCLUDES[own].includes(role));
+
+/** True when the operator works for this tenant; without a list, for all. */
+export const seesTenant = ({ tenants = [] }: Operator, tenant: TenantId): boolean =>
+  tenants.length === 0 || tenants.includes(tenant);
+
+/**
+ * Tenant undefined = an operation on no tenant. What concerns the platform itself, and every change of it, takes an
+ * operator of all tenants; a change of it also takes an admin. @throws AdminError operator.role, operator.tenant
+ */
+export function authorize(
+  operator: Operator,
+  needed: { readonly role: Role; readonly tenant: TenantId | undefined },
+): void {
+  const { tenant } = needed;
+  const platform = tenant === PLATFORM || tenant === undefined;
+  const role = platform && needed.role !== 'viewer' ? 'admin' : needed.role;
+  if (!hasRole(operator, role)) throw new AdminError('operator.role');
+  const everywhere = (operator.tenants ?? []).length === 0;
+  const own =
+    tenant === undefined ? role === 'viewer' : tenant !== PLATFORM && seesTenant(operator, tenant);
+  if (!everywhere && !own) throw new AdminError('operator.tenant');
+}
