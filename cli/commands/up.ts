@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { announce } from '#cli/local/announcement.ts';
 import { startInBackground, tellParent } from '#cli/local/background.ts';
 import { systemFolder } from '#cli/local/places.ts';
-import { readState, supervisorOf, waitUntilReady } from '#cli/local/run-state.ts';
+import { readState, supervisorOf, waitForSystem } from '#cli/local/run-state.ts';
 import { statusOf } from '#cli/local/status.ts';
 import { startSystem } from '#cli/local/system.ts';
 import { CliError, printJson, progress } from '#cli/output.ts';
@@ -39,7 +39,7 @@ async function up(options: UpOptions): Promise<void> {
   const running = await supervisorOf(dir);
   if (running !== undefined) {
     progress(`it already runs (process ${running.pid})`);
-    await waitUntilReady(dir);
+    await waitForSystem(dir);
     await tell(dir, options);
   } else if (options.detach === true) {
     await startInBackground(dir, portArguments(options));

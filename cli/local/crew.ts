@@ -1,6 +1,7 @@
 // The processes of one system in start order: addressed by name, stopped in reverse, written down at each change.
 
 import type { OwnedProcess } from './process.ts';
+import type { Probe } from './readiness.ts';
 import type { RecordedProcess } from './run-state.ts';
 import { Supervised } from './supervised.ts';
 
@@ -8,24 +9,30 @@ export interface Member {
   readonly name: string;
   /** Address that answers 2xx when it is ready, for other commands to ask; empty for Postgres. */
   readonly readyUrl: string;
-  readonly isReady: () => Promise<boolean>;
+  readonly probe: Probe;
   readonly start: () => Promise<OwnedProcess>;
 }
 
 export class Crew {
   readonly #onChange: (event: string) => void;
+  readonly #onWait: (line: string) => void;
   readonly #members = new Map<string, { readonly of: Member; readonly supervised: Supervised }>();
   #stopped: Promise<void> | undefined;
 
   /** `onChange` hears of each start and each end, after `recorded()` and `pids()` show it. */
-  constructor(onChange: (event: string) => void) {
+  constructor(onChange: (event: string) => void, onWait: (line: string) => void) {
     this.#onChange = onChange;
+    this.#onWait = onWait;
   }
 
   /** Adds a process behind those that are there and starts it; returns when it is ready. */
   async start(member: Member): Promise<void> {
     if (this.#stopped !== undefined) throw new Error(`${member.name} comes after the stop`);
-    const supervised = new Supervised({ ...member, onChange: this.#onChange });
+    const supervised = new Supervised({
+      ...member,
+      onChange: this.#onChange,
+      onWait: this.#onWait,
+    });
     this.#members.set(member.name, { of: member, supervised });
     await supervised.start();
   }

@@ -8,14 +8,15 @@ import { passwordVariable } from '#contracts/permissions.ts';
 
 import type { Member } from './crew.ts';
 import { DATABASE, prepareDatabase } from './database.ts';
-import { answersOk, startNatsServer } from './nats-server.ts';
+import { startNatsServer } from './nats-server.ts';
 import { CHECKOUT, placesIn } from './places.ts';
-import { acceptsConnections, postgresUrl, startPostgresServer } from './postgres.ts';
+import { postgresUrl, startPostgresServer, whyNotAccepting } from './postgres.ts';
 import { writePrivate } from './private-file.ts';
 import { startProcess } from './process.ts';
 import type { OwnedProcess } from './process.ts';
 import { healthPort } from './processes.ts';
 import type { Instance, StepSpec } from './processes.ts';
+import { whyNotReady } from './readiness.ts';
 import { DATABASE_ROLES, NATS_USERS } from './secrets.ts';
 import type { PreparedSite } from './site.ts';
 
@@ -36,7 +37,7 @@ export function natsMember({ dir, site, natsConf }: Surroundings): Member {
   return {
     name: 'nats',
     readyUrl,
-    isReady: () => answersOk(readyUrl),
+    probe: () => whyNotReady(readyUrl),
     start: () =>
       startNatsServer({
         binary: site.natsServer,
@@ -59,7 +60,7 @@ export function postgresMember({ dir, site }: Surroundings): Member {
   return {
     name: 'postgres',
     readyUrl: '',
-    isReady: () => acceptsConnections(site.superuserUrl('postgres')),
+    probe: () => whyNotAccepting(site.superuserUrl('postgres')),
     start: () =>
       startPostgresServer({
         dir: join(placesIn(dir).data, 'postgres'),
@@ -76,7 +77,7 @@ export function serviceMember(around: Surroundings, { name, service }: Instance)
   return {
     name,
     readyUrl,
-    isReady: () => answersOk(readyUrl),
+    probe: () => whyNotReady(readyUrl),
     start: () =>
       startOurs(around, {
         name,

@@ -1,7 +1,8 @@
 // Starts one nats-server with a configuration file and waits until its JetStream answers.
 
-import { startProcess, waitUntil } from './process.ts';
+import { startProcess, waitUntilReady } from './process.ts';
 import type { OwnedProcess } from './process.ts';
+import { whyNotReady } from './readiness.ts';
 
 export interface NatsServerOptions {
   readonly binary: string;
@@ -26,21 +27,12 @@ export async function startNatsServer(options: NatsServerOptions): Promise<Owned
     logFile: options.logFile,
   });
   try {
-    await waitUntil(server, () => answersOk(`${options.monitorUrl}/healthz`), READY_MS_MAX);
+    await waitUntilReady(server, () => whyNotReady(`${options.monitorUrl}/healthz`), {
+      boundMs: READY_MS_MAX,
+    });
     return server;
   } catch (error) {
     await server.stop();
     throw error;
   }
-}
-
-/** True when the address answers 2xx within a second. */
-export async function answersOk(url: string): Promise<boolean> {
-  return fetch(url, { signal: AbortSignal.timeout(1_000) }).then(
-    async (response) => {
-      await response.arrayBuffer();
-      return response.ok;
-    },
-    () => false,
-  );
 }

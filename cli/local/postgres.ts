@@ -14,7 +14,7 @@ import { CliError } from '#cli/output.ts';
 import { postgresAccount } from './postgres-account.ts';
 import type { Account } from './postgres-account.ts';
 import { commandOf } from './process-identity.ts';
-import { startProcess, waitUntil } from './process.ts';
+import { startProcess, waitUntilReady } from './process.ts';
 import type { OwnedProcess } from './process.ts';
 
 export interface PostgresOptions {
@@ -99,7 +99,7 @@ async function startOnce(
       { user: 'postgres', password: options.password },
       'postgres',
     );
-    await waitUntil(server, () => acceptsConnections(url), READY_MS_MAX);
+    await waitUntilReady(server, () => whyNotAccepting(url), { boundMs: READY_MS_MAX });
     return server;
   } catch (error) {
     await server.stop();
@@ -107,13 +107,13 @@ async function startOnce(
   }
 }
 
-/** True when a connection can be opened. */
-export async function acceptsConnections(url: string): Promise<boolean> {
+/** Asks by opening a connection. Throws CliError when the password is not that of the data. */
+export async function whyNotAccepting(url: string): Promise<string> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
   client.on('error', () => {});
   try {
     await client.connect();
-    return true;
+    return '';
   } catch (error) {
     // A wrong password never becomes right by waiting.
     if ((error as { code?: string }).code === '28P01') {
@@ -125,7 +125,7 @@ export async function acceptsConnections(url: string): Promise<boolean> {
         },
       );
     }
-    return false;
+    return 'does not accept connections yet';
   } finally {
     await client.end();
   }

@@ -8,6 +8,7 @@ import { CliError } from '#cli/output.ts';
 
 import { identify } from './process-identity.ts';
 import type { ProcessIdentity } from './process-identity.ts';
+import type { Probe } from './readiness.ts';
 
 export interface ProcessOptions {
   readonly name: string;
@@ -34,6 +35,7 @@ export interface Exit {
 /** How long a process may take to end in order before it is killed. */
 export const STOP_MS_MAX = 10_000;
 const LOG_TAIL_LINES = 8;
+const WAIT_TOLD_MS = 5_000;
 
 /** One running child. Its pid stays the same for its whole life. */
 export class OwnedProcess {
@@ -111,15 +113,18 @@ export async function startProcess(options: ProcessOptions): Promise<OwnedProces
 }
 
 /**
- * Waits until `probe` says yes. Throws CliError with the last log lines when the process ends before that,
- * or when the bound passes (the process is then left running for the caller to stop).
+ * Waits until the process is ready; `onWait` hears now and then what it waits for. Throws CliError with the last
+ * log lines when it ends before that, or when the bound passes (it is then left running for the caller to stop).
  */
-export async function waitUntil(
+export async function waitUntilReady(
   owned: OwnedProcess,
-  probe: () => Promise<boolean>,
-  boundMs: number,
+  probe: Probe,
+  options: { readonly boundMs: number; readonly onWait?: (line: string) => void },
 ): Promise<void> {
+  const { boundMs, onWait = () => {} } = options;
   const deadline = Date.now() + boundMs;
+  let tellAt = Date.now() + WAIT_TOLD_MS;
+  let reason = '';
   while (Date.now() < deadline) {
     if (!owned.running) {
       const { code, signal } = await owned.exited;
@@ -128,12 +133,18 @@ export async function waitUntil(
         { help: `the whole log is ${owned.logFile}` },
       );
     }
-    if (await probe()) return;
+    reason = await probe();
+    if (reason === '') return;
+    if (Date.now() > tellAt) {
+      onWait(`waiting for ${owned.name}: ${reason}`);
+      tellAt = Date.now() + WAIT_TOLD_MS;
+    }
     await sleep(20);
   }
-  throw new CliError(`${owned.name} is not ready after ${boundMs / 1000} s:\n${owned.logTail()}`, {
-    help: `the whole log is ${owned.logFile}`,
-  });
+  throw new CliError(
+    `${owned.name} is not ready after ${boundMs / 1000} s (${reason}):\n${owned.logTail()}`,
+    { help: `the whole log is ${owned.logFile}` },
+  );
 }
 
 /** `setpriv` (util-linux) keeps the pid, lets the kernel end the child when we die, and drops privileges. */

@@ -40,12 +40,16 @@ export interface ProcessTable {
 
 const HOST = '127.0.0.1';
 
-const bus = (site: Site, user: string, macWriters: readonly string[]): Environment => ({
+const bus = (site: Site, user: string): Environment => ({
   COUNTERSIGN_NATS_URL: site.natsUrl,
   COUNTERSIGN_NATS_MONITOR_URL: site.natsMonitorUrl,
   COUNTERSIGN_NATS_USER: user,
   COUNTERSIGN_NATS_PASSWORD_FILE: site.secrets.natsPasswordFile(user),
-  COUNTERSIGN_MAC_KEYS_FILE: site.secrets.macKeysFile(user, macWriters),
+});
+
+/** The keys that a process signs with or checks by: only those of `writers`. */
+const macKeys = (site: Site, reader: string, writers: readonly string[]): Environment => ({
+  COUNTERSIGN_MAC_KEYS_FILE: site.secrets.macKeysFile(reader, writers),
 });
 
 export const PROCESSES: ProcessTable = {
@@ -54,7 +58,7 @@ export const PROCESSES: ProcessTable = {
       name: 'migrate',
       entry: 'services/migrate/main.ts',
       env: (site) => ({
-        ...bus(site, 'migrate', []),
+        ...bus(site, 'migrate'),
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_migrator'),
       }),
     },
@@ -65,7 +69,8 @@ export const PROCESSES: ProcessTable = {
       entry: 'services/admin/main.ts',
       replicas: 1,
       env: (site) => ({
-        ...bus(site, 'admin', ['admin', 'audit-chainer', 'decision-worker']),
+        ...bus(site, 'admin'),
+        ...macKeys(site, 'admin', ['admin', 'audit-chainer', 'decision-worker']),
         COUNTERSIGN_ADMIN_HOST: HOST,
         COUNTERSIGN_ADMIN_PORT: String(site.port('admin')),
         COUNTERSIGN_CAPABILITY_KEYS_FILE: site.secrets.capabilityKeysFile,
@@ -79,7 +84,8 @@ export const PROCESSES: ProcessTable = {
       entry: 'services/audit-chainer/main.ts',
       replicas: 1,
       env: (site) => ({
-        ...bus(site, 'audit-chainer', [
+        ...bus(site, 'audit-chainer'),
+        ...macKeys(site, 'audit-chainer', [
           'ingress',
           'decision-worker',
           'audit-chainer',
@@ -94,7 +100,8 @@ export const PROCESSES: ProcessTable = {
       entry: 'services/decision-worker/main.ts',
       replicas: 1,
       env: (site) => ({
-        ...bus(site, 'decision-worker', ['decision-worker']),
+        ...bus(site, 'decision-worker'),
+        ...macKeys(site, 'decision-worker', ['decision-worker']),
         COUNTERSIGN_CAPABILITY_KEYS_FILE: site.secrets.capabilityKeysFile,
         COUNTERSIGN_PSEUDONYM_KEY_FILE: site.secrets.pseudonymKeyFile,
       }),
@@ -114,7 +121,8 @@ export const PROCESSES: ProcessTable = {
       entry: 'services/ingress/main.ts',
       replicas: 1,
       env: (site) => ({
-        ...bus(site, 'ingress', ['ingress']),
+        ...bus(site, 'ingress'),
+        ...macKeys(site, 'ingress', ['ingress']),
         COUNTERSIGN_INGRESS_HOST: HOST,
         COUNTERSIGN_INGRESS_PORT: String(site.port('ingress')),
         COUNTERSIGN_SEAL_KEY_FILE: site.secrets.sealKeyFile,

@@ -75,7 +75,7 @@ export async function supervisorOf(dir: string): Promise<ProcessIdentity | undef
 }
 
 /** Returns when the system that another process is starting is ready. Throws CliError when that gives up. */
-export async function waitUntilReady(dir: string): Promise<void> {
+export async function waitForSystem(dir: string): Promise<void> {
   const deadline = Date.now() + READY_MS_MAX;
   while (readState(dir)?.phase !== 'ready') {
     if ((await supervisorOf(dir)) === undefined || Date.now() > deadline) {

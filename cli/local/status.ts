@@ -7,9 +7,9 @@ import { join } from 'node:path';
 import { CliError } from '#cli/output.ts';
 import type { Durability } from '#contracts/call.ts';
 
-import { answersOk } from './nats-server.ts';
 import { CHECKOUT } from './places.ts';
 import { isAlive } from './process-identity.ts';
+import { whyNotReady } from './readiness.ts';
 import { readState, supervisorOf } from './run-state.ts';
 import type { Demo, RecordedProcess } from './run-state.ts';
 
@@ -65,7 +65,7 @@ export async function statusOf(dir: string): Promise<Status> {
 async function isReady(recorded: RecordedProcess, postgresUrl: string): Promise<boolean> {
   return recorded.readyUrl === ''
     ? isListening(new URL(postgresUrl))
-    : answersOk(recorded.readyUrl);
+    : (await whyNotReady(recorded.readyUrl)) === '';
 }
 
 async function isListening({ hostname, port }: URL): Promise<boolean> {

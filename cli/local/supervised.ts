@@ -5,17 +5,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CliError } from '#cli/output.ts';
 
 import type { ProcessIdentity } from './process-identity.ts';
-import { waitUntil } from './process.ts';
+import { waitUntilReady } from './process.ts';
 import type { Exit, OwnedProcess } from './process.ts';
+import type { Probe } from './readiness.ts';
 
 export interface SupervisedOptions {
   readonly name: string;
   /** Starts one life of the process. */
   readonly start: () => Promise<OwnedProcess>;
-  /** True when it can do its work. */
-  readonly isReady: () => Promise<boolean>;
+  readonly probe: Probe;
   /** Called when it has started, ended, or could not be started again. */
   readonly onChange: (event: string) => void;
+  /** Called now and then while a start waits for it to be ready. */
+  readonly onWait: (line: string) => void;
 }
 
 /** Pause before the first new start; it doubles with each further one. */
@@ -70,17 +72,20 @@ export class Supervised {
   /** Returns when the present or next life of the process is ready. Throws CliError after the bound. */
   async ready(boundMs = READY_MS_MAX): Promise<void> {
     const deadline = Date.now() + boundMs;
+    let reason = 'not running';
     while (Date.now() < deadline) {
-      if (this.#current !== undefined && (await this.#options.isReady())) return;
+      reason = this.#current === undefined ? 'not running' : await this.#options.probe();
+      if (reason === '') return;
       await sleep(20);
     }
-    throw new CliError(`${this.name} is not ready after ${boundMs / 1000} s`);
+    throw new CliError(`${this.name} is not ready after ${boundMs / 1000} s (${reason})`);
   }
 
   async #begin(stopping: AbortSignal): Promise<void> {
     const first = await this.#startOnce(stopping);
     this.#life = this.#live(first);
-    await waitUntil(first, this.#options.isReady, READY_MS_MAX);
+    const { probe, onWait } = this.#options;
+    await waitUntilReady(first, probe, { boundMs: READY_MS_MAX, onWait });
   }
 
   async #startOnce(stopping: AbortSignal): Promise<OwnedProcess> {

@@ -114,7 +114,7 @@ async function startLocked(options: SystemOptions): Promise<RunningSystem> {
   const crew = new Crew((event) => {
     record();
     if (phase === 'ready') onProgress(event);
-  });
+  }, onProgress);
   const stop = async (): Promise<void> => {
     phase = 'stopping';
     await crew.stop(onProgress);

@@ -49,7 +49,7 @@ describe('the table of processes', () => {
       environments.map(([name, env]) => [name, env['COUNTERSIGN_MAC_KEYS_FILE']]),
     );
     expect(keys).toEqual({
-      migrate: 'keys for migrate: ',
+      migrate: undefined,
       admin: 'keys for admin: admin audit-chainer decision-worker',
       'audit-chainer':
         'keys for audit-chainer: ingress decision-worker audit-chainer admin approval-escalation',
