@@ -12,6 +12,7 @@ import { publicReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
 import { RECORD_BYTES_MAX } from '#contracts/record.ts';
 import { shardOf } from '#contracts/subjects.ts';
 import { NotRecorded } from '#host/publish.ts';
+import type { Tracing } from '#host/tracing.ts';
 
 import { type Call, type Checks, decide, type Outcome } from './decide.ts';
 import { applyMode, type Mode } from './mode.ts';
@@ -19,6 +20,7 @@ import type { CallIds, Claimed } from './points/call-ids.ts';
 import { freshApprovalId, freshDecisionId, freshSalt } from './random.ts';
 import { callHash, type Decided, decisionRecord } from './record.ts';
 import type { Position, Recorder } from './recorder.ts';
+import { beginSpan, endSpan } from './spans.ts';
 
 type Answer = WorkerAnswer;
 type DecidedAnswer = Extract<WorkerAnswer, { kind: 'decided' }>;
@@ -31,12 +33,14 @@ export interface JudgeParts {
   readonly durability: () => { readonly epoch: string; readonly durability: Durability };
   readonly worker: string;
   readonly onAnswer: (verdict: Verdict | 'none', reason: Reason) => void;
+  readonly tracing: Tracing;
 }
 
 /** Judges calls. Never rejects: what cannot be judged is an answer too. */
 export function createJudge(parts: JudgeParts): (call: Call) => Promise<Answer> {
   return async (call) => {
     const id = freshDecisionId(call.at);
+    const span = parts.tracing.enabled ? beginSpan(parts.tracing, call) : undefined;
     let claiming: Promise<Claimed> | undefined;
     const outcome = await decide(call, {
       ...parts.checks,
@@ -63,6 +67,7 @@ export function createJudge(parts: JudgeParts): (call: Call) => Promise<Answer> 
         ? earlier
         : await settle(parts, call, { id, outcome: earlier ?? outcome, claimed });
     tell(parts, answer);
+    if (span !== undefined) endSpan(span, call, answer);
     return answer;
   };
 }

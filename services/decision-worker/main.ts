@@ -9,6 +9,7 @@ import { counter, gauge, seconds } from '#host/metrics.ts';
 import { connectBus } from '#host/nats.ts';
 import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
+import { startTracing } from '#host/tracing.ts';
 
 import { budgetCheck } from './checks/budget.ts';
 import { capabilityCheck, type CapabilityPoints } from './checks/capability.ts';
@@ -53,6 +54,8 @@ export async function start(config: WorkerConfig): Promise<Running> {
   const { add, closeAll } = closers(log);
   const bus = await connectBus(busOptions);
   add('bus', bus.close);
+  const tracing = await startTracing('decision-worker', config.OTEL_EXPORTER_OTLP_ENDPOINT);
+  add('traces', tracing.close);
   const durability = await watchDurability(bus, 'DECISIONS', log);
   add('durability', durability.close);
   const view = await watchControl(bus, { log, beatAs: worker });
@@ -101,6 +104,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     mode: state.mode,
     durability: durability.now,
     worker,
+    tracing,
     onAnswer: (verdict, reason) => decisions.add(1, { verdict, reason }),
   });
   const dropped = counter('countersign_calls_dropped', 'Calls that nobody waited for any more.');

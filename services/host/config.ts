@@ -45,6 +45,10 @@ export const HostConfig = {
     pattern: '^(trace|debug|info|warn|error|fatal|silent)$',
     description: 'Least severe level that is logged.',
   }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.String({
+    default: '',
+    description: 'Base address of an OTLP/HTTP receiver of traces; empty = no traces.',
+  }),
 } as const;
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -24,9 +24,36 @@ export function openPool(urlFile: string, log: Logger, connectionsMax = 8): pg.P
   });
   // Without a listener a restart of the server would end this process.
   pool.on('error', (error) => log.warn({ err: error }, 'database connection lost'));
+  // The pool listens to idle clients only: one that waits inside a transaction would end the process too.
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 
 export function openDatabase<Tables>(pool: pg.Pool): Kysely<Tables> {
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+}
+
+/**
+ * Runs `work` in one transaction: committed when it resolves, rolled back when it throws. A client whose connection
+ * was lost never goes back into the pool.
+ */
+export async function inTransaction<T>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    client.release();
+    return result;
+  } catch (error) {
+    const rolledBack = await client.query('rollback').then(
+      () => true,
+      () => false,
+    );
+    client.release(!rolledBack);
+    throw error;
+  }
 }

@@ -48,6 +48,17 @@ export function gauge(name: string, description: string, read: () => number): vo
     .addCallback((result) => result.observe(read()));
 }
 
+/** Values with labels that are read when somebody looks. */
+export function gauges<Labels extends Attributes>(
+  name: string,
+  description: string,
+  read: () => Iterable<readonly [value: number, labels: Labels]>,
+): void {
+  meter.createObservableGauge<Labels>(name, { description }).addCallback((result) => {
+    for (const [value, labels] of read()) result.observe(value, labels);
+  });
+}
+
 /** Everything measured so far, in the Prometheus text format. */
 export async function metricsText(): Promise<string> {
   const { resourceMetrics } = await reader.collect();

@@ -117,7 +117,9 @@ export async function bundleOf(rego: string, role: PolicyRole, facts: object = {
   }
 }
 
-export async function startWorld(options: { workers?: number } = {}): Promise<World> {
+export async function startWorld(
+  options: { workers?: number; traces?: string } = {},
+): Promise<World> {
   const dir = await mkdtemp(join(tmpdir(), 'countersign-world-'));
   const nats = await startNats({ shipped: true });
   const log = createLog('test', 'fatal');
@@ -190,6 +192,7 @@ export async function startWorld(options: { workers?: number } = {}): Promise<Wo
       COUNTERSIGN_NATS_PASSWORD_FILE: nats.passwordFile('decision-worker'),
       COUNTERSIGN_NATS_MONITOR_URL: nats.monitorUrl,
       COUNTERSIGN_HEALTH_PORT: 0,
+      OTEL_EXPORTER_OTLP_ENDPOINT: options.traces ?? '',
       COUNTERSIGN_LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
       COUNTERSIGN_MAC_KEYS_FILE: macKeysFile,
       COUNTERSIGN_CAPABILITY_KEYS_FILE: capabilityKeysFile,
