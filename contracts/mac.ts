@@ -5,13 +5,16 @@
 import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 
 /** Who may write which subjects; a right MAC of the wrong writer is still wrong. */
-const WRITERS: readonly (readonly [prefix: string, writers: readonly string[]])[] = [
-  ['v1.decision.', ['decision-worker']],
-  ['v1.use.', ['decision-worker']],
-  ['v1.outcome.', ['ingress']],
-  ['v1.approval.', ['approval-escalation']],
-  ['v1.control.', ['admin', 'audit-chainer', 'decision-worker']],
+const WRITERS: readonly (readonly [subjects: RegExp, writers: readonly string[]])[] = [
+  [/^v1\.(decision|use)\./, ['decision-worker']],
+  [/^v1\.outcome\./, ['ingress']],
+  [/^v1\.approval\./, ['approval-escalation']],
+  [/^v1\.control\.[^.]+\.alert$/, ['admin', 'audit-chainer', 'decision-worker']],
+  [/^v1\.control\./, ['admin']],
 ];
+
+const writersOf = (subject: string): readonly string[] =>
+  WRITERS.find(([subjects]) => subjects.test(subject))?.[1] ?? [];
 
 /** Keys by writer, newest first; the first one signs. */
 export type MacKeys = ReadonlyMap<string, readonly Uint8Array[]>;
@@ -45,8 +48,7 @@ export function checkMac(
   if (message.header === '') return { fault: 'missing' };
   const [writer = '', id = '', mac = '', ...rest] = message.header.split(':');
   if (rest.length > 0 || !/^[0-9a-f]{64}$/.test(mac)) return { fault: 'malformed' };
-  const allowed = WRITERS.find(([prefix]) => message.subject.startsWith(prefix))?.[1] ?? [];
-  if (!allowed.includes(writer)) return { fault: 'wrong_writer' };
+  if (!writersOf(message.subject).includes(writer)) return { fault: 'wrong_writer' };
   const key = keys.get(writer)?.find((candidate) => keyId(candidate) === id);
   if (key === undefined) return { fault: 'unknown_key' };
   const same = timingSafeEqual(digest(key, message.subject, message.body), Buffer.from(mac, 'hex'));

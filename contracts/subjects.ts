@@ -54,6 +54,30 @@ export const SUBJECTS = {
   counters: (window: BudgetWindow) => `v1.count.${window}.>`,
 } as const;
 
+/** What a stored subject says about the records under it: their kind, and their tenant where it names one. */
+export interface RecordSubject {
+  readonly kind: 'decision' | 'outcome' | `control.${ControlKind}`;
+  readonly tenant: string | undefined;
+}
+
+/** Reads the subject of a stored message; undefined for one that carries no records of a known kind. */
+export function readRecordSubject(subject: string): RecordSubject | undefined {
+  const [version, family, first = '', second = ''] = subject.split('.');
+  if (version !== 'v1') return undefined;
+  switch (family) {
+    case 'decision': // batch.<shard> or hold.<tenant>
+      return { kind: 'decision', tenant: first === 'hold' ? second : undefined };
+    case 'use':
+      return { kind: 'decision', tenant: first };
+    case 'outcome':
+      return { kind: 'outcome', tenant: first };
+    case 'control':
+      return { kind: `control.${second as ControlKind}`, tenant: first };
+    default:
+      return undefined;
+  }
+}
+
 /** Shard of a call: calls of one session stay in order on one subject. */
 export function shardOf(tenant: TenantId, agent: string, session: string): number {
   return SHARDS === 1
