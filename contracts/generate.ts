@@ -1,11 +1,15 @@
 /** Writes every artefact that is derived from the contracts. `npm run generate`; a test fails when one is not current. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
+import { openapi } from './openapi.ts';
 import { natsConf } from './permissions.ts';
 
 /** Generated files by path from the top of the repository. */
 export function artefacts(): Readonly<Record<string, string>> {
-  return { 'compose/nats.conf': natsConf() };
+  return {
+    'compose/nats.conf': natsConf(),
+    'contracts/generated/openapi.json': openapi(),
+  };
 }
 
 if (import.meta.main) {

@@ -119,6 +119,12 @@ export const REASONS = {
     'This origin may not call here.',
     'Call from a program, not from a foreign web page.',
   ]),
+  'request.timeout': row(
+    'request',
+    408,
+    ['The request did not arrive in time.', 'Send the whole request within ten seconds.'],
+    RETRY,
+  ),
   'request.unknown_ref': row('request', 404, [
     'This ref belongs to no decision of yours.',
     'Send the ref of the answer, with the identity that asked.',
@@ -176,6 +182,10 @@ export const REASONS = {
     ['Too many calls without a proven identity.', 'Slow down and try again.'],
     RETRY,
   ),
+  'service.failed': row('service', 500, [
+    'The service failed; nothing was allowed.',
+    'Try again; if it stays so, tell the operator of this service.',
+  ]),
   'service.upstream_away': row(
     'service',
     502,
@@ -472,6 +482,12 @@ export const REASONS = {
     'evidence',
     503,
     ['The decision could not be recorded, so it does not count.', RETRY_LATER],
+    RETRY,
+  ),
+  'evidence.outcome_unavailable': row(
+    'evidence',
+    503,
+    ['The outcome could not be recorded.', 'Report it again in a moment.'],
     RETRY,
   ),
 } as const satisfies Record<string, ReasonSpec>;

@@ -61,16 +61,20 @@ interface Lane {
   inFlight: number;
 }
 
-/** Opens the way to the workers. `close` refuses what still waits with service.bus_away. */
-export function createAsk(
-  bus: Bus,
-  options: AskOptions = {},
-): { readonly ask: Ask; readonly close: () => Promise<void> } {
-  const asking = new Asking(bus, options);
-  return { ask: asking.ask, close: () => asking.close() };
+export interface Asking {
+  readonly ask: Ask;
+  /** Calls that wait for an answer now. */
+  readonly inFlight: () => number;
+  readonly close: () => Promise<void>;
 }
 
-class Asking {
+/** Opens the way to the workers. `close` refuses what still waits with service.bus_away. */
+export function createAsk(bus: Bus, options: AskOptions = {}): Asking {
+  const calls = new Calls(bus, options);
+  return { ask: calls.ask, inFlight: () => calls.inFlight(), close: () => calls.close() };
+}
+
+class Calls {
   readonly #bus: Bus;
   readonly #inFlightMax: number;
   readonly #onStray: () => void;
@@ -111,6 +115,10 @@ class Asking {
       this.#enqueue({ question, lane, deadline, resolve, number: -1 });
     });
   };
+
+  inFlight(): number {
+    return this.#inFlight;
+  }
 
   async close(): Promise<void> {
     this.#closed = true;

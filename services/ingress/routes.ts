@@ -1,5 +1,8 @@
-/** What the routes of this process share, and the form in which each file of routes is plugged in (main.ts lists them). */
-import type { FastifyInstance } from 'fastify';
+/**
+ * What the routes of this process share, and the form in which each file of routes is plugged in (main.ts lists them).
+ * A route admits the request, then reads its body, then asks: nobody without a share of the rate costs more than that.
+ */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 import type { WorkerAnswer } from '#contracts/call.ts';
 import type { DecisionId, TenantId } from '#contracts/ids.ts';
@@ -7,23 +10,17 @@ import type { OutcomeLeaf, OutcomeStatus } from '#contracts/outcome.ts';
 import type { ControlView } from '#host/control-view.ts';
 import type { Logger } from '#host/log.ts';
 
+import type { Admitted } from './admission.ts';
 import type { Question } from './ask.ts';
 import type { Seal } from './seal.ts';
 
-/** A call as a route got it: whose tenant it is shows only when its identity was looked at. */
-export type Incoming = Omit<Question, 'tenant'>;
-
-/** `tenant` is undefined only beside a refusal. */
-export interface Submitted {
-  readonly answer: WorkerAnswer;
-  readonly tenant: TenantId | undefined;
+/** Who asks, as far as it is known before a worker proved it. */
+export interface Caller extends Admitted {
+  readonly identity: string;
 }
 
-/**
- * Chooses the tenant by the identity, applies the admission rates, asks a worker and counts the answer. Never
- * rejects. `incoming.client.address` is the source address; `incoming.identity` may be '' (identity.missing).
- */
-export type Submit = (incoming: Incoming) => Promise<Submitted>;
+/** A call, without what `Caller` says. */
+export type Call = Omit<Question, 'tenant' | 'identity'>;
 
 /** What became of an allowed call. */
 export interface Outcome {
@@ -47,9 +44,17 @@ export type ReportOutcome = (outcome: Outcome) => Promise<'recorded' | 'repeated
 export interface Parts {
   readonly log: Logger;
   readonly view: ControlView;
-  readonly submit: Submit;
+  /**
+   * Bearer identity, its tenant, and room in the rates. Each call to be asked needs an admission of its own: a route
+   * that asks several times for one request calls this again for each. @throws Refused identity.*, service.*_rate, request.header
+   */
+  readonly admit: (request: FastifyRequest) => Caller;
+  /** Asks a worker, remembers what its answer proves about the caller, and counts it. Never rejects. */
+  readonly ask: (caller: Caller, call: Call) => Promise<WorkerAnswer>;
   readonly seal: Seal;
   readonly reportOutcome: ReportOutcome;
+  /** Public address of this ingress, without a slash at the end. Known once the server listens. */
+  readonly publicUrl: () => string;
 }
 
 /** One file of routes. Registered before the server listens; other methods of its paths answer 405 by themselves. */

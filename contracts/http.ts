@@ -1,0 +1,72 @@
+/** Bodies of the decision API (`/v1`), as callers see them. Unknown properties of a request are refused. */
+import { Type, type Static } from 'typebox';
+
+import {
+  CALL_ID_MAX,
+  DEADLINE_DEFAULT_MS,
+  DEADLINE_MAX_MS,
+  DecisionBody,
+  DeclaredIntent,
+  Durability,
+  PublicReasonSchema,
+  ToolName,
+  UpstreamName,
+} from './call.ts';
+import { DecisionIdSchema, RevisionSchema } from './ids.ts';
+import type { JsonObject } from './json.ts';
+
+/** Body of POST /v1/decisions. */
+export const DecisionRequest = Type.Object(
+  {
+    tool: ToolName,
+    arguments: Type.Unsafe<JsonObject>({
+      type: 'object',
+      description: 'Whatever the tool takes; at most 256 KiB.',
+    }),
+    upstream: Type.Optional(UpstreamName),
+    call_id: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: CALL_ID_MAX,
+        description: 'Makes a repeat of this call safe for 24 hours: it gets the same answer.',
+      }),
+    ),
+    intent: Type.Optional(DeclaredIntent),
+    task_id: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+    session_id: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+    min_revision: Type.Optional(RevisionSchema),
+    deadline_ms: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: DEADLINE_MAX_MS, default: DEADLINE_DEFAULT_MS }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type DecisionRequest = Static<typeof DecisionRequest>;
+
+/** Where the evidence of a decision stands, and what it survives. */
+export const Recorded = Type.Object({
+  ref: Type.String({ description: 'Opaque. Send it with the outcome.' }),
+  durability: Durability,
+});
+
+/** Answer of POST /v1/decisions for a call that was judged. */
+export const DecisionAnswer = Type.Object({
+  ...DecisionBody.properties,
+  repeated: Type.Optional(
+    Type.Literal(true, {
+      description:
+        'This answer was given before (same call_id); a call that ran MUST NOT run again.',
+    }),
+  ),
+  recorded: Recorded,
+});
+
+/** What every route answers where nothing was judged, with the status of the reason. */
+export const Refusal = Type.Object({ verdict: Type.Literal('block'), reason: PublicReasonSchema });
+
+/** Answer of POST /v1/decisions/{id}/outcome. */
+export const OutcomeAnswer = Type.Object({
+  decision_id: DecisionIdSchema,
+  late: Type.Boolean({ description: 'Reported after the end of the decision’s validity.' }),
+  recorded: Type.Object({ durability: Durability }),
+});

@@ -1,0 +1,76 @@
+/** Configuration of the ingress. */
+import { type Static, Type } from 'typebox';
+
+import { HostConfig, Port, SecretFile } from '#host/config.ts';
+
+import type { AdmissionLimits } from './admission.ts';
+
+const PerSecond = (description: string, value: number) =>
+  Type.Integer({ minimum: 1, default: value, description });
+
+export const IngressConfig = Type.Object({
+  ...HostConfig,
+  COUNTERSIGN_INGRESS_HOST: Type.String({
+    default: '127.0.0.1',
+    description: 'Address that callers reach.',
+  }),
+  COUNTERSIGN_INGRESS_PORT: Port('Port that callers reach; 0 = any free one.'),
+  COUNTERSIGN_INGRESS_PUBLIC_URL: Type.String({
+    default: '',
+    description: 'Address in answers that name this service. Empty = http:// with host and port.',
+  }),
+  COUNTERSIGN_INGRESS_ALLOWED_ORIGINS: Type.String({
+    default: '',
+    description: 'Origins of web pages that may call, separated by commas; loopback always may.',
+  }),
+  COUNTERSIGN_INGRESS_TRUSTED_PROXIES: Type.String({
+    default: '',
+    description:
+      'Addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas.',
+  }),
+  COUNTERSIGN_SEAL_KEY_FILE: SecretFile(
+    'File with the key that seals refs and task ids: base64 of 32 bytes or more, the same for all replicas.',
+  ),
+  COUNTERSIGN_MAC_KEYS_FILE: SecretFile(
+    'File with the MAC key of this process: JSON object, writer name to base64.',
+  ),
+  COUNTERSIGN_TENANT_CALLS_PER_SECOND: PerSecond(
+    'Calls of one tenant that one process admits, unless the tenant has a rate of its own.',
+    20_000,
+  ),
+  COUNTERSIGN_AGENT_CALLS_PER_SECOND: PerSecond(
+    'Calls of one agent that one process admits, unless its tenant has a rate of its own for agents.',
+    20_000,
+  ),
+  COUNTERSIGN_TENANT_BYTES_PER_SECOND: Type.Integer({
+    minimum: 2_097_152,
+    default: 67_108_864,
+    description: 'Bytes of requests of one tenant that one process admits.',
+  }),
+  COUNTERSIGN_SOURCE_CALLS_PER_SECOND: PerSecond(
+    'Calls from one address with identities that no worker has proved yet.',
+    500,
+  ),
+  COUNTERSIGN_UNPROVEN_CALLS_PER_SECOND: PerSecond('The same over all addresses.', 2_000),
+  COUNTERSIGN_CALLS_IN_FLIGHT_MAX: Type.Integer({
+    minimum: 2,
+    default: 10_000,
+    description: 'Calls that wait for a worker at most; one tenant may have half of them.',
+  }),
+});
+export type IngressConfig = Static<typeof IngressConfig>;
+
+export const admissionLimits = (config: IngressConfig): AdmissionLimits => ({
+  tenantCallsPerSecond: config.COUNTERSIGN_TENANT_CALLS_PER_SECOND,
+  agentCallsPerSecond: config.COUNTERSIGN_AGENT_CALLS_PER_SECOND,
+  tenantBytesPerSecond: config.COUNTERSIGN_TENANT_BYTES_PER_SECOND,
+  sourceCallsPerSecond: config.COUNTERSIGN_SOURCE_CALLS_PER_SECOND,
+  unprovenCallsPerSecond: config.COUNTERSIGN_UNPROVEN_CALLS_PER_SECOND,
+});
+
+/** The parts of a value that is a list separated by commas. */
+export const listOf = (text: string): string[] =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');

@@ -1,0 +1,103 @@
+/**
+ * Whose tenant a call belongs to, read from an identity that nobody has verified yet: only good for choosing the
+ * subject. The worker verifies the signature and checks the tenant again.
+ */
+import { CONTROL_KEYS, type Issuer } from '#contracts/control.ts';
+import { parseTenantId, type TenantId } from '#contracts/ids.ts';
+import { type JsonObject, MalformedJson, parseStrict } from '#contracts/json.ts';
+import type { Reason } from '#contracts/reasons.ts';
+import type { ControlView } from '#host/control-view.ts';
+
+/** What the unverified claims say. */
+export interface Peeked {
+  readonly tenant: TenantId;
+  /** Milliseconds UTC of claim `exp`; 0 = the token has none. */
+  readonly expiresAt: number;
+}
+
+/** One registration of an issuer: whose tokens with this value of this claim are this tenant's. */
+interface Registration {
+  readonly key: string;
+  readonly tenant: TenantId;
+  readonly claim: string;
+  readonly value: string;
+}
+
+/** Registered issuers by their `iss`, kept current by the control view. */
+export interface Issuers {
+  readonly of: (iss: string) => readonly Registration[];
+  /** Grows with each change: what was peeked at before has to be looked at again. */
+  readonly generation: () => number;
+}
+
+const PAYLOAD_LIMITS = { bytes: 16 * 1024, depth: 16, members: 1_024 };
+const JWS_COMPACT = /^[A-Za-z0-9_-]+\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+$/;
+const DEFAULT_CLAIM = 'tenant';
+const ISSUER_PREFIX = CONTROL_KEYS.issuer('', '').slice(0, -1);
+
+/** Follows the issuers of all tenants. */
+export function watchIssuers(view: Pick<ControlView, 'onChange'>): Issuers {
+  const byName = new Map<string, Registration[]>();
+  const nameOf = new Map<string, string>();
+  let generation = 0;
+  view.onChange((key, entry) => {
+    if (!key.startsWith(ISSUER_PREFIX)) return;
+    generation++;
+    const before = nameOf.get(key);
+    if (before !== undefined) {
+      byName.set(
+        before,
+        (byName.get(before) ?? []).filter((one) => one.key !== key),
+      );
+    }
+    nameOf.delete(key);
+    const tenant = parseTenantId(key.split('.')[1] ?? '');
+    // Written by the projector after a check against the schema of this key.
+    const issuer = entry.value as Issuer | null;
+    if (issuer === null || tenant === undefined) return;
+    const claim = issuer.claims?.tenant ?? DEFAULT_CLAIM;
+    const registration = { key, tenant, claim, value: issuer.tenant_value ?? tenant };
+    nameOf.set(key, issuer.issuer);
+    byName.set(issuer.issuer, [...(byName.get(issuer.issuer) ?? []), registration]);
+  });
+  return { of: (iss) => byName.get(iss) ?? [], generation: () => generation };
+}
+
+/**
+ * The tenant that the claims name, or why there is none: identity.missing, malformed, unknown_issuer, claims.
+ * Untrusted: the whole token.
+ */
+export function peekIdentity(token: string, issuers: Issuers): Peeked | Reason {
+  if (token === '') return 'identity.missing';
+  const claims = claimsOf(token);
+  if (claims === undefined) return 'identity.malformed';
+  const iss = own(claims, 'iss');
+  const registrations = typeof iss === 'string' ? issuers.of(iss) : [];
+  if (registrations.length === 0) return 'identity.unknown_issuer';
+  const tenants = new Set<TenantId>();
+  for (const { claim, value, tenant } of registrations) {
+    if (own(claims, claim) === value) tenants.add(tenant);
+  }
+  const [tenant, another] = tenants;
+  // Two tenants that claim the same tokens: it is not ours to choose.
+  if (tenant === undefined || another !== undefined) return 'identity.claims';
+  const exp = own(claims, 'exp');
+  return { tenant, expiresAt: typeof exp === 'number' ? exp * 1_000 : 0 };
+}
+
+function claimsOf(token: string): JsonObject | undefined {
+  const payload = JWS_COMPACT.exec(token)?.[1];
+  if (payload === undefined) return undefined;
+  try {
+    const claims = parseStrict(Buffer.from(payload, 'base64url'), PAYLOAD_LIMITS);
+    return typeof claims === 'object' && claims !== null && !Array.isArray(claims)
+      ? claims
+      : undefined;
+  } catch (error) {
+    if (error instanceof MalformedJson) return undefined;
+    throw error;
+  }
+}
+
+const own = (claims: JsonObject, name: string): unknown =>
+  Object.hasOwn(claims, name) ? claims[name] : undefined;

@@ -1,0 +1,85 @@
+/** Wires the ingress (PEP): the control view and the way to the workers below, routes above. */
+import { readConfig } from '#host/config.ts';
+import { watchControl } from '#host/control-view.ts';
+import { watchDurability } from '#host/durability.ts';
+import { serveHealth } from '#host/health.ts';
+import { readKey, readMacKeys } from '#host/keys.ts';
+import { createLog } from '#host/log.ts';
+import { connectBus } from '#host/nats.ts';
+import { recordPublisher } from '#host/publish.ts';
+import { closers, run, type Running } from '#host/run.ts';
+
+import { createAdmission } from './admission.ts';
+import { createAsk } from './ask.ts';
+import { authzenRoutes } from './authzen.ts';
+import { admissionLimits, IngressConfig, listOf } from './config.ts';
+import { decisionRoutes } from './decisions.ts';
+import { documentRoutes } from './documents.ts';
+import { createEntry } from './entry.ts';
+import { createHttp } from './http.ts';
+import { watchIssuers } from './identity-peek.ts';
+import { createMeasure } from './measure.ts';
+import { createReportOutcome, outcomeRoutes } from './outcome.ts';
+import type { Parts, Routes } from './routes.ts';
+import { createSeal } from './seal.ts';
+
+export async function start(config: IngressConfig): Promise<Running & { readonly url: string }> {
+  const log = createLog('ingress', config.COUNTERSIGN_LOG_LEVEL);
+  const sealKey = readKey(config.COUNTERSIGN_SEAL_KEY_FILE, 'seal key');
+  const macKeys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
+  const { add, closeAll } = closers(log);
+  const bus = await connectBus({
+    url: config.COUNTERSIGN_NATS_URL,
+    user: 'ingress',
+    passwordFile: config.COUNTERSIGN_NATS_PASSWORD_FILE,
+    monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
+  });
+  add('bus', bus.close);
+  const durability = await watchDurability(bus, 'OUTCOMES', log);
+  add('durability', durability.close);
+  const view = await watchControl(bus, { log });
+  add('control view', view.close);
+
+  const { measure, onStray } = createMeasure(() => asking.inFlight());
+  const asking = createAsk(bus, { inFlightMax: config.COUNTERSIGN_CALLS_IN_FLIGHT_MAX, onStray });
+  add('calls', asking.close);
+  const admission = createAdmission(admissionLimits(config), watchIssuers(view), view);
+  let url = config.COUNTERSIGN_INGRESS_PUBLIC_URL;
+  const parts: Parts = {
+    log,
+    view,
+    ...createEntry(admission, asking.ask, measure),
+    seal: createSeal(sealKey),
+    reportOutcome: createReportOutcome(recordPublisher(bus, macKeys)),
+    publicUrl: () => url,
+  };
+  const routes: Routes[] = [
+    decisionRoutes,
+    outcomeRoutes(() => durability.now().durability),
+    authzenRoutes,
+    documentRoutes,
+  ];
+  const app = createHttp(
+    {
+      log,
+      allowedOrigins: listOf(config.COUNTERSIGN_INGRESS_ALLOWED_ORIGINS),
+      trustedProxies: listOf(config.COUNTERSIGN_INGRESS_TRUSTED_PROXIES),
+    },
+    (to) => routes.forEach((register) => register(to, parts)),
+  );
+  const host = config.COUNTERSIGN_INGRESS_HOST;
+  const listening = await app.listen({ host, port: config.COUNTERSIGN_INGRESS_PORT });
+  add('http', () => app.close());
+  url ||= listening;
+
+  const health = await serveHealth(
+    config.COUNTERSIGN_HEALTH_PORT,
+    { bus: () => (bus.connected() ? '' : 'the bus is away') },
+    () => ({ durability: durability.now().durability, revision: view.revision() }),
+  );
+  add('health', health.close);
+  log.info({ url: listening, health: health.port }, 'taking calls');
+  return { stop: closeAll, url: listening };
+}
+
+if (import.meta.main) await run(() => start(readConfig(IngressConfig, process.env)));
