@@ -9,7 +9,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { isFree } from '#cli/local/ports.ts';
 import { identify, isAlive } from '#cli/local/process-identity.ts';
 import type { ProcessIdentity } from '#cli/local/process-identity.ts';
-import { readState, supervisorOf } from '#cli/local/run-state.ts';
+import { hasSetpriv } from '#cli/local/process.ts';
+import { endLeftovers, readState, supervisorOf } from '#cli/local/run-state.ts';
 import { statusOf } from '#cli/local/status.ts';
 import { AlreadyRunning, startSystem } from '#cli/local/system.ts';
 import type { RunningSystem, SystemOptions } from '#cli/local/system.ts';
@@ -164,7 +165,8 @@ describe('a supervisor that was killed', () => {
     return (await identify(child.pid!))!;
   }
 
-  test('takes its processes with it', async () => {
+  // Where the kernel cannot tell the children (macOS), the next start ends them: see below.
+  test.skipIf(!hasSetpriv())('takes its processes with it', async () => {
     const supervisor = await startElsewhere();
     const processes = recorded();
     expect(processes).toHaveLength(4);
@@ -175,7 +177,7 @@ describe('a supervisor that was killed', () => {
   test('does not hinder the next start, nor a stale pid harm a stranger', async () => {
     const supervisor = await startElsewhere();
     process.kill(supervisor.pid, 'SIGKILL');
-    await eventually(() => gone(recorded()));
+    await endLeftovers(dir);
     // A stranger who got the pid of a recorded process: same pid, another start.
     const stranger = spawn('sleep', ['60']);
     const state = readState(dir)!;
