@@ -1,9 +1,8 @@
 /** The tool catalogue: which upstream a tool name means, and whether arguments fit its registered schema. */
-import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
-
 import { CONTROL_KEYS, type Tool, type Upstream } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import type { JsonObject } from '#contracts/json.ts';
+import { type ArgumentsCheck, compileToolSchema } from '#contracts/tool-schema.ts';
 import type { ControlView } from '#host/control-view.ts';
 
 import type { ToolFound } from '../decide.ts';
@@ -76,16 +75,15 @@ function foundOf(tool: Tool): ToolFound {
 
 /** Compiled at first use: a tenant with thousands of tools pays for those that are called. */
 function argumentsCheck(schema: Record<string, unknown>): (value: JsonObject) => string {
-  let validate: ValidateFunction | undefined;
+  let check: ArgumentsCheck | undefined;
   return (value) => {
     try {
-      validate ??= new Ajv2020({ strict: false, validateFormats: false }).compile(schema);
+      // It was read as JSON when it was put.
+      check ??= compileToolSchema(schema as JsonObject);
     } catch {
       return 'the registered schema cannot be used'; // fail closed
     }
-    if (validate(value)) return '';
-    const [error] = validate.errors ?? [];
-    return `${error?.instancePath ?? ''} ${error?.message ?? 'does not fit'}`.trim();
+    return check(value);
   };
 }
 
