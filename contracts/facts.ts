@@ -7,7 +7,7 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { Compile as CompileJsonSchema } from 'typebox/schema';
 
-import type { Json } from './json.ts';
+import type { Json, JsonObject } from './json.ts';
 
 export const FACTS_MAX = 32;
 /** A key beyond this is nobody's key: the fact counts as missing. */
@@ -29,7 +29,7 @@ export const FactsDeclaration = Type.Record(
         key: Template,
         required: Type.Optional(Type.Boolean()),
         default: Type.Optional(Type.Unsafe<Json>({})),
-        schema: Type.Optional(Type.Unsafe<Record<string, unknown>>({ type: 'object' })),
+        schema: Type.Optional(Type.Unsafe<JsonObject>({ type: 'object' })),
       },
       { additionalProperties: false },
     ),
@@ -120,7 +120,7 @@ interface StatedFact {
   readonly key: string;
   readonly required?: boolean;
   readonly default?: Json;
-  readonly schema?: Record<string, unknown>;
+  readonly schema?: JsonObject;
 }
 
 function compileFact(
@@ -179,10 +179,7 @@ function parseSegment(segment: string): Segment | string {
 /** A schema with references could pull in documents that the bundle's digest does not cover. */
 const REFERENCE = /"\$(ref|dynamicRef|recursiveRef|id)"/;
 
-function fitter(
-  schema: Record<string, unknown> | undefined,
-  problems: string[],
-): (value: Json) => boolean {
+function fitter(schema: JsonObject | undefined, problems: string[]): (value: Json) => boolean {
   if (schema === undefined) return (value) => value !== null;
   if (REFERENCE.test(JSON.stringify(schema))) {
     problems.push('a schema of a fact has no references');

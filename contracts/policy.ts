@@ -66,15 +66,10 @@ const Capability = Type.Object(
     subject: text(256, 'Agent that the capability was issued to.'),
     issued_at: seconds('Unix seconds, 0 without a capability.'),
     expires_at: seconds('Unix seconds, 0 when it does not expire.'),
-    caveats: Type.Array(
-      Type.Unsafe<{ type: string; [member: string]: Json }>({
-        type: 'object',
-        properties: { type: { type: 'string' } },
-        required: ['type'],
-        additionalProperties: true,
-      }),
-      { maxItems: 64, description: 'Restrictions in the order of the chain; all of them hold.' },
-    ),
+    caveats: Type.Array(open('One restriction: its `type` and what it says.'), {
+      maxItems: 64,
+      description: 'Restrictions in the order of the chain; all of them hold.',
+    }),
   },
   closed,
 );

@@ -98,24 +98,33 @@ function floorDivide(value: bigint, by: bigint): bigint {
   return value >= 0n ? value / by : (value - by + 1n) / by;
 }
 
-const ZONES: ReadonlySet<string> = new Set(Intl.supportedValuesOf('timeZone'));
+/** As the IANA database writes names; Intl alone would also take lower case and offsets. */
+const ZONE = /^[A-Z][A-Za-z0-9_+-]*(\/[A-Z][A-Za-z0-9_+-]*)*$/;
+/** A format takes some 50 KB. */
+const FORMATS_MAX = 32;
 const formats = new Map<string, Intl.DateTimeFormat>();
 
+function formatOf(zone: string): Intl.DateTimeFormat {
+  const known = formats.get(zone);
+  if (known !== undefined) return known;
+  if (!ZONE.test(zone)) throw new Error('not a time zone of the IANA database');
+  // Throws for a name that it does not know.
+  const format = new Intl.DateTimeFormat('en-u-ca-iso8601-hc-h23', {
+    timeZone: zone,
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+  });
+  if (formats.size >= FORMATS_MAX) formats.clear();
+  formats.set(zone, format);
+  return format;
+}
+
 function zoned(date: Date, zone: string): LocalTime {
-  if (!ZONES.has(zone)) throw new Error('not a time zone of the IANA database');
-  let format = formats.get(zone);
-  if (format === undefined) {
-    format = new Intl.DateTimeFormat('en-u-ca-iso8601-hc-h23', {
-      timeZone: zone,
-      year: 'numeric',
-      month: 'numeric',
-      day: 'numeric',
-      hour: 'numeric',
-      minute: 'numeric',
-      second: 'numeric',
-    });
-    formats.set(zone, format);
-  }
+  const format = formatOf(zone);
   const parts = new Map(format.formatToParts(date).map(({ type, value }) => [type, Number(value)]));
   const part = (name: Intl.DateTimeFormatPartTypes) => parts.get(name) ?? Number.NaN;
   return [part('year'), part('month'), part('day'), part('hour'), part('minute'), part('second')];

@@ -30,8 +30,11 @@ export interface LoadedPolicy {
    * @param timeMs recorded time of the decision, what `time.now_ns` returns
    */
   readonly evaluate: (input: Uint8Array | string, timeMs: number) => Evaluation;
-  /** The rule's value itself, undefined when it has none. Throws what the policy throws: for tests and drafts. */
-  readonly evaluateRaw: (input: Uint8Array | string, timeMs: number) => unknown;
+  /**
+   * The value of any entrypoint of the module, undefined when it has none: for tests of policies.
+   * Throws what the policy throws.
+   */
+  readonly evaluateRule: (rule: string, input: Uint8Array | string, timeMs: number) => unknown;
 }
 
 export interface MemoryLimit {
@@ -64,7 +67,7 @@ interface Instance {
   readonly memory: WebAssembly.Memory;
   readonly dataAddress: number;
   readonly heapStart: number;
-  readonly entrypoint: number;
+  readonly entrypoints: Readonly<Record<string, number>>;
 }
 
 const PAGE_BYTES = 65_536;
@@ -90,17 +93,20 @@ export async function loadPolicy(
   const clock = { timeMs: 0 };
   const builtins = bindBuiltins(clock);
   const extraPages = Math.ceil((data.length * DATA_EXPANSION) / PAGE_BYTES) + memoryPagesMax;
-  const instantiate = () => start(module, { data, builtins, extraPages }, bundle.entrypoint);
+  const instantiate = () => start(module, { data, builtins, extraPages });
 
   let instance: Instance | undefined = instantiate();
+  if (instance.entrypoints[bundle.entrypoint] === undefined) {
+    throw new PolicyBundleError('unusable', `no rule ${bundle.entrypoint}`);
+  }
   const sizeAtRest = instance.memory.buffer.byteLength;
 
-  const evaluateRaw = (input: Uint8Array | string, timeMs: number): unknown => {
+  const evaluateRule = (rule: string, input: Uint8Array | string, timeMs: number): unknown => {
     clock.timeMs = timeMs;
     const running = (instance ??= instantiate());
     // Only an evaluation that ended well gives its instance back: an abort may leave anything behind.
     instance = undefined;
-    const value = run(running, typeof input === 'string' ? encoder.encode(input) : input);
+    const value = run(running, rule, typeof input === 'string' ? encoder.encode(input) : input);
     if (running.memory.buffer.byteLength <= sizeAtRest + KEEP_PAGES_MAX * PAGE_BYTES) {
       instance = running;
     }
@@ -108,10 +114,10 @@ export async function loadPolicy(
   };
 
   return {
-    evaluateRaw,
+    evaluateRule,
     evaluate: (input, timeMs) => {
       try {
-        return judge(evaluateRaw(input, timeMs));
+        return judge(evaluateRule(bundle.entrypoint, input, timeMs));
       } catch (fault) {
         return refusal(fault);
       }
@@ -133,7 +139,7 @@ interface Surroundings {
   readonly extraPages: number;
 }
 
-function start(module: WebAssembly.Module, around: Surroundings, entrypoint: string): Instance {
+function start(module: WebAssembly.Module, around: Surroundings): Instance {
   const loaded = instantiateWithin(module, around);
   const abi = (loaded.wasmInstance as WebAssembly.Instance).exports as unknown as Abi;
   refuseUnknownBuiltins(abi, loaded.mem);
@@ -142,14 +148,12 @@ function start(module: WebAssembly.Module, around: Surroundings, entrypoint: str
   } catch (cause) {
     throw new PolicyBundleError('unusable', 'the data does not load', cause);
   }
-  const id = (loaded.entrypoints as Record<string, number>)[entrypoint];
-  if (id === undefined) throw new PolicyBundleError('unusable', `no rule ${entrypoint}`);
   return {
     abi,
     memory: loaded.mem,
     dataAddress: loaded.dataAddr,
     heapStart: loaded.dataHeapPtr as number,
-    entrypoint: id,
+    entrypoints: loaded.entrypoints as Record<string, number>,
   };
 }
 
@@ -175,7 +179,9 @@ function refuseUnknownBuiltins(abi: Abi, memory: WebAssembly.Memory): void {
 }
 
 /** Why not the SDK's own evaluate: it takes input that does not parse for no input at all, and goes on. */
-function run({ abi, memory, ...policy }: Instance, input: Uint8Array): unknown {
+function run({ abi, memory, ...policy }: Instance, rule: string, input: Uint8Array): unknown {
+  const entrypoint = policy.entrypoints[rule];
+  if (entrypoint === undefined) throw new Error(`no rule ${rule}`);
   abi.opa_heap_ptr_set(policy.heapStart);
   const address = abi.opa_malloc(input.length);
   new Uint8Array(memory.buffer).set(input, address);
@@ -184,7 +190,7 @@ function run({ abi, memory, ...policy }: Instance, input: Uint8Array): unknown {
   const context = abi.opa_eval_ctx_new();
   abi.opa_eval_ctx_set_input(context, value);
   abi.opa_eval_ctx_set_data(context, policy.dataAddress);
-  abi.opa_eval_ctx_set_entrypoint(context, policy.entrypoint);
+  abi.opa_eval_ctx_set_entrypoint(context, entrypoint);
   if (abi.eval(context) !== 0) throw new Error('the evaluation failed');
   const results = parseAt(memory, abi.opa_json_dump(abi.opa_eval_ctx_get_result(context)));
   return onlyResult(results as readonly { readonly result: unknown }[]);
@@ -216,8 +222,8 @@ function refusal(fault: unknown): Evaluation {
 
 const refuse = (code: EvaluationCode, detail: string): Evaluation => ({ ok: false, code, detail });
 
-/** OPA's module aborts with bare strings, the SDK throws strings and plain objects. */
-function describe(fault: unknown): string {
+/** What a thrown thing says. OPA's module aborts with bare strings, the SDK throws strings and plain objects. */
+export function describe(fault: unknown): string {
   if (typeof fault === 'string') return fault;
   if (fault instanceof Error) return `${fault.name}: ${fault.message}`;
   return JSON.stringify(fault) ?? 'unknown fault';

@@ -1,0 +1,35 @@
+/** Compiles laid-out sources to WASM. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { type JsonObject, parseStrict } from '#contracts/json.ts';
+
+import { BUNDLE_LIMITS } from './bundle.ts';
+import { errorIn, type Finding, findingsOf } from './findings.ts';
+import { runOpa, SOURCES_ARGS, type Workplace } from './opa.ts';
+import { readTar } from './tarball.ts';
+
+export type Compiled =
+  | { readonly wasm: string; readonly data: JsonObject }
+  | { readonly findings: readonly Finding[] };
+
+/** Base64 of the module and the merged data, or what the compiler says. */
+export async function compileSources(
+  { opa, folder }: Workplace,
+  entrypoints: readonly string[],
+  withoutTests = false,
+): Promise<Compiled> {
+  const rules = entrypoints.flatMap((entrypoint) => ['--entrypoint', entrypoint]);
+  const ignored = withoutTests ? ['--ignore', '*_test.rego'] : [];
+  const args = ['build', ...SOURCES_ARGS, '--target', 'wasm', ...rules, ...ignored];
+  const answer = await runOpa(opa, folder, [...args, '--output', 'out.tar.gz']);
+  if (!answer.ok) return { findings: findingsOf(answer.stderr || answer.stdout) };
+  const entries = await readTar(await readFile(join(folder, 'out.tar.gz')), BUNDLE_LIMITS.bytes);
+  const bytesOf = (path: string) => entries.find((entry) => entry.path === path)?.bytes;
+  const wasm = bytesOf('/policy.wasm');
+  if (wasm === undefined || wasm.length > BUNDLE_LIMITS.wasmBytes) {
+    return { findings: [errorIn('', 'bundle.limit', 'the compiled policy is too large')] };
+  }
+  const data = parseStrict(bytesOf('/data.json') ?? Buffer.from('{}')) as JsonObject;
+  return { wasm: wasm.toString('base64'), data };
+}
