@@ -24,16 +24,23 @@ const VERSION_MS_MAX = 10_000;
 
 const run = promisify(execFile);
 
+/** What fetching a binary needs beside its spec. */
+interface Fetching {
+  readonly onProgress: OnProgress;
+  readonly signal: AbortSignal;
+}
+
 /**
- * Gives the path of a usable binary, fetching it into the cache when there is none.
+ * Gives the path of a usable binary, fetching it into the cache when there is none; `signal` gives that up.
  * Throws CliError with the command that fixes it.
  */
 export async function findBinary(
   name: BinaryName,
   onProgress: OnProgress = () => {},
+  signal: AbortSignal = new AbortController().signal,
 ): Promise<string> {
   const spec = BINARIES[name];
-  return (await findInstalled(spec)) ?? (await fillCache(spec, onProgress));
+  return (await findInstalled(spec)) ?? (await fillCache(spec, { onProgress, signal }));
 }
 
 /** Gives the path of a usable binary that is already on this machine, else undefined. Fetches nothing. */
@@ -71,12 +78,12 @@ async function checkNamed(spec: BinarySpec, path: string): Promise<string> {
 }
 
 /** Builds or downloads into a folder of its own and renames: two processes doing this at once are safe. */
-async function fillCache(spec: BinarySpec, onProgress: OnProgress): Promise<string> {
+async function fillCache(spec: BinarySpec, fetching: Fetching): Promise<string> {
   const target = cachePath(spec);
   await mkdir(cacheFolder(), { recursive: true });
   const workshop = await mkdtemp(join(cacheFolder(), `.${spec.name}-`));
   try {
-    const fetched = await fetchInto(workshop, spec, onProgress);
+    const fetched = await fetchInto(workshop, spec, fetching);
     await chmod(fetched, 0o755);
     if (!(await fits(spec, fetched))) {
       throw new CliError(`The fetched ${spec.name} does not report version ${spec.pinned}.`, {
@@ -84,36 +91,22 @@ async function fillCache(spec: BinarySpec, onProgress: OnProgress): Promise<stri
       });
     }
     await rename(fetched, target);
-    onProgress(`${spec.name} ${spec.pinned} is ready in ${target}`);
+    fetching.onProgress(`${spec.name} ${spec.pinned} is ready in ${target}`);
     return target;
   } finally {
     await rm(workshop, { recursive: true, force: true });
   }
 }
 
-async function fetchInto(
-  workshop: string,
-  spec: BinarySpec,
-  onProgress: OnProgress,
-): Promise<string> {
+async function fetchInto(workshop: string, spec: BinarySpec, fetching: Fetching): Promise<string> {
   const problems: string[] = [];
-  if (await hasGo()) {
+  for (const way of [goInstall, fetchRelease]) {
     try {
-      return await goInstall(workshop, spec, onProgress);
+      return await way(workshop, spec, fetching);
     } catch (error) {
-      problems.push(`go install: ${firstLine(error)}`);
-      onProgress(`go install failed, trying the release file of ${spec.name}`);
+      fetching.signal.throwIfAborted();
+      problems.push(`${way === goInstall ? 'go install' : 'release file'}: ${lastLine(error)}`);
     }
-  } else {
-    problems.push('Go is not installed');
-  }
-  const release = spec.release(process.platform, process.arch);
-  try {
-    return await withProgress(`downloading ${release.url}`, onProgress, () =>
-      downloadRelease(release, workshop),
-    );
-  } catch (error) {
-    problems.push(`release file: ${firstLine(error)}`);
   }
   throw new CliError(
     `${spec.name} ${spec.pinned} is missing and could not be fetched (${problems.join('; ')}).`,
@@ -121,11 +114,11 @@ async function fetchInto(
   );
 }
 
-async function goInstall(
-  workshop: string,
-  spec: BinarySpec,
-  onProgress: OnProgress,
-): Promise<string> {
+async function goInstall(workshop: string, spec: BinarySpec, fetching: Fetching): Promise<string> {
+  const { onProgress, signal } = fetching;
+  await run('go', ['version'], { timeout: VERSION_MS_MAX }).catch(() => {
+    throw new Error('Go is not installed');
+  });
   await withProgress(
     `building ${spec.name} ${spec.pinned} with go install (once, about a minute)`,
     onProgress,
@@ -133,9 +126,21 @@ async function goInstall(
       run('go', ['install', spec.goPackage], {
         env: { ...process.env, GOBIN: workshop, CGO_ENABLED: '0' },
         timeout: BUILD_MS_MAX,
+        signal,
       }),
   );
   return join(workshop, spec.name);
+}
+
+async function fetchRelease(
+  workshop: string,
+  spec: BinarySpec,
+  { onProgress, signal }: Fetching,
+): Promise<string> {
+  const release = spec.release(process.platform, process.arch);
+  return withProgress(`downloading ${release.url}`, onProgress, () =>
+    downloadRelease(release, workshop, signal),
+  );
 }
 
 async function withProgress<T>(
@@ -154,13 +159,6 @@ async function withProgress<T>(
   } finally {
     clearInterval(timer);
   }
-}
-
-async function hasGo(): Promise<boolean> {
-  return run('go', ['version'], { timeout: VERSION_MS_MAX }).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function fits(spec: BinarySpec, path: string): Promise<boolean> {
@@ -187,7 +185,7 @@ function manualHelp(spec: BinarySpec): string {
   return `GOBIN=$PWD CGO_ENABLED=0 go install ${spec.goPackage} && export ${spec.variable}=$PWD/${spec.name}`;
 }
 
-function firstLine(error: unknown): string {
+function lastLine(error: unknown): string {
   const stderr = (error as { stderr?: string }).stderr ?? '';
   const text = stderr.trim() === '' ? String((error as Error).message) : stderr.trim();
   return text.split('\n').at(-1) ?? text;

@@ -29,6 +29,8 @@ export interface ServiceSpec {
   /** File below the checkout. */
   readonly entry: string;
   readonly replicas: number;
+  /** True when the seed talks to it, so that it must be ready before the rest can be. */
+  readonly isSeeded?: true;
   readonly env: (site: Site) => Environment;
 }
 
@@ -68,6 +70,7 @@ export const PROCESSES: ProcessTable = {
       name: 'admin',
       entry: 'services/admin/main.ts',
       replicas: 1,
+      isSeeded: true,
       env: (site) => ({
         ...bus(site, 'admin'),
         ...macKeys(site, 'admin', ['admin', 'audit-chainer', 'decision-worker']),
@@ -110,6 +113,7 @@ export const PROCESSES: ProcessTable = {
       name: 'shop',
       entry: 'cli/demo/shop.ts',
       replicas: 1,
+      isSeeded: true,
       env: (site) => ({
         COUNTERSIGN_SHOP_HOST: HOST,
         COUNTERSIGN_SHOP_PORT: String(site.port('upstream')),

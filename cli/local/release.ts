@@ -13,7 +13,12 @@ import type { Release } from './binary-versions.ts';
 const DOWNLOAD_MS_MAX = 300_000;
 
 /** Gives the path of the verified program below `folder`. Throws when it cannot be had or does not match. */
-export async function downloadRelease(release: Release, folder: string): Promise<string> {
+export async function downloadRelease(
+  release: Release,
+  folder: string,
+  giveUp: AbortSignal = new AbortController().signal,
+): Promise<string> {
+  const get = (url: string): Promise<Response> => fetchOk(url, giveUp);
   const name = basename(release.url);
   const expected = checksumOf(name, await (await get(release.checksumUrl)).text());
   const file = join(folder, name);
@@ -38,8 +43,9 @@ function checksumOf(name: string, checksums: string): string {
   throw new Error(`the checksum file does not name ${name}`);
 }
 
-async function get(url: string): Promise<Response> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(DOWNLOAD_MS_MAX) });
+async function fetchOk(url: string, giveUp: AbortSignal): Promise<Response> {
+  const signal = AbortSignal.any([giveUp, AbortSignal.timeout(DOWNLOAD_MS_MAX)]);
+  const response = await fetch(url, { signal });
   if (!response.ok) throw new Error(`${url} answered ${response.status}`);
   return response;
 }

@@ -19,6 +19,8 @@ export interface SiteOptions {
   readonly ports: 'usual' | 'any';
   readonly demandedPorts: Readonly<Record<string, number>>;
   readonly onProgress: OnProgress;
+  /** Gives up fetching a binary. */
+  readonly signal: AbortSignal | undefined;
 }
 
 export interface PreparedSite extends Site {
@@ -60,7 +62,7 @@ export async function prepareSite(options: SiteOptions): Promise<PreparedSite> {
     natsMonitorUrl: urls.natsMonitor,
     superuserUrl: (database) => postgresUrl(port('postgres'), superuser, database),
     databaseUrlFile: (role) => join(places.secrets, 'database', `${role}.url`),
-    natsServer: await findBinary('nats-server', options.onProgress),
-    opa: await findBinary('opa', options.onProgress),
+    natsServer: await findBinary('nats-server', options.onProgress, options.signal),
+    opa: await findBinary('opa', options.onProgress, options.signal),
   };
 }

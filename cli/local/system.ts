@@ -34,7 +34,7 @@ export interface SystemOptions {
   readonly env?: (service: string) => Readonly<Record<string, string>>;
   readonly table?: ProcessTable;
   readonly natsConf?: string;
-  /** Fills the system, once it is ready, with the demo tenant. */
+  /** Fills the system with the demo tenant. Called when the services that take it are ready (`isSeeded`). */
   readonly seed?: (system: RunningSystem) => Promise<Seeded>;
   /** Gives the start up; what had started is stopped. */
   readonly signal?: AbortSignal;
@@ -103,6 +103,7 @@ async function startLocked(options: SystemOptions): Promise<RunningSystem> {
     ports: options.ports ?? 'usual',
     demandedPorts: options.demandedPorts ?? {},
     onProgress,
+    signal,
   });
   const supervisor = (await identify(process.pid)) ?? { pid: process.pid, startedAt: '' };
   let phase: SystemState['phase'] = 'starting';
@@ -141,8 +142,11 @@ async function startLocked(options: SystemOptions): Promise<RunningSystem> {
   };
 
   const start = async (): Promise<void> => {
-    await startAll(crew, { around, table, instances, onProgress, signal });
-    seeded = await options.seed?.(system);
+    const seed = async (): Promise<Seeded | undefined> => options.seed?.(system);
+    const filled = await startAll(crew, { around, table, instances, onProgress, seed });
+    // Given up meanwhile: the stop has had the last word about the run state.
+    signal?.throwIfAborted();
+    seeded = filled;
     phase = 'ready';
     record();
   };
@@ -173,20 +177,27 @@ interface StartPlan {
   readonly table: ProcessTable;
   readonly instances: readonly Instance[];
   readonly onProgress: OnProgress;
-  readonly signal: AbortSignal | undefined;
+  readonly seed: () => Promise<Seeded | undefined>;
 }
 
-async function startAll(crew: Crew, plan: StartPlan): Promise<void> {
-  const { around, onProgress, signal } = plan;
+/** Starts everything and returns when it is ready. What starts after a stop is refused by the crew. */
+async function startAll(crew: Crew, plan: StartPlan): Promise<Seeded | undefined> {
+  const { around, onProgress } = plan;
   onProgress('starting nats-server and Postgres');
   await Promise.all([crew.start(natsMember(around)), crew.start(postgresMember(around))]);
   await prepareRoles(around.site);
   for (const step of plan.table.steps) {
-    signal?.throwIfAborted();
     onProgress(`running ${step.name}`);
     await runStep(around, step);
   }
-  signal?.throwIfAborted();
   onProgress(`starting ${plan.instances.map(({ name }) => name).join(', ')}`);
-  await Promise.all(plan.instances.map((instance) => crew.start(serviceMember(around, instance))));
+  const starts = plan.instances.map((instance) => ({
+    isSeeded: instance.service.isSeeded === true,
+    ready: crew.start(serviceMember(around, instance)),
+  }));
+  const everything = Promise.all(starts.map(({ ready }) => ready));
+  // A worker without any policy is not ready: the seed has to come before that.
+  const filled = Promise.all(starts.filter(({ isSeeded }) => isSeeded).map(({ ready }) => ready));
+  const [seeded] = await Promise.all([filled.then(() => plan.seed()), everything]);
+  return seeded;
 }
