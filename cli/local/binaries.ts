@@ -182,11 +182,12 @@ async function isExecutable(path: string): Promise<boolean> {
 }
 
 function manualHelp(spec: BinarySpec): string {
-  return `GOBIN=$PWD CGO_ENABLED=0 go install ${spec.goPackage} && export ${spec.variable}=$PWD/${spec.name}`;
+  return `install Go (https://go.dev/dl) or let the network reach github.com; or set ${spec.variable} to the path of ${spec.name} ${spec.pinned}`;
 }
 
+/** What a failed command or download says last, which is where Go and fetch put the cause. */
 function lastLine(error: unknown): string {
-  const stderr = (error as { stderr?: string }).stderr ?? '';
-  const text = stderr.trim() === '' ? String((error as Error).message) : stderr.trim();
-  return text.split('\n').at(-1) ?? text;
+  const { stderr = '', cause, message } = error as Error & { stderr?: string };
+  if (stderr.trim() !== '') return stderr.trim().split('\n').at(-1) ?? '';
+  return cause instanceof Error ? `${message}: ${cause.message}` : message;
 }
