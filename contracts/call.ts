@@ -227,7 +227,9 @@ export function encodeAnswers(answers: readonly WorkerAnswer[]): string {
 /** The answers of a message. @throws MalformedMessage when a line is not a whole answer. */
 export function decodeAnswers(message: string): WorkerAnswer[] {
   const lines = message.split('\n');
-  if (lines.pop() !== '') throw new MalformedMessage('the last answer is cut');
+  if (lines.pop() !== '' || lines.length === 0) {
+    throw new MalformedMessage('the last answer is cut');
+  }
   return lines.map((line) => {
     const answer = parseLine(line);
     if (!answerCheck.Check(answer)) throw new MalformedMessage('not an answer');
