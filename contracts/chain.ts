@@ -71,6 +71,12 @@ export function entryText(entry: {
   );
 }
 
+/** The exact text of the body in an entry text that entryText made. */
+export function bodyText(entry: string): string {
+  // Behind the body stand only names, numbers and ids: the last ',"kind":' is the entry's own.
+  return entry.slice('{"body":'.length, entry.lastIndexOf(',"kind":'));
+}
+
 export const HASH_BYTES = 32;
 /** What the first entry of a chain is hashed with. */
 export const FIRST_PREV: Uint8Array = new Uint8Array(HASH_BYTES);

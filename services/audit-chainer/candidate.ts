@@ -1,0 +1,78 @@
+/**
+ * What the chain is asked to hold: a record that passed every test, or the alert about a message that did not. An alert
+ * keeps what it is about in its payload, so that no evidence is lost with the stream entry.
+ */
+import { randomBytes } from 'node:crypto';
+
+import { CHAINER_SOURCE, type ChainKind, type ChainSource } from '#contracts/chain.ts';
+import type { ControlLeaf } from '#contracts/control.ts';
+import { PLATFORM } from '#contracts/ids.ts';
+import { type RecordLines, sealPayload, sha256 } from '#contracts/record.ts';
+
+/** A leaf on its way into a chain, with what the row's index columns hold. */
+export interface Candidate {
+  readonly tenant: string;
+  readonly kind: ChainKind;
+  readonly id: string;
+  /** The decision that it is, or is about; empty for the rest. */
+  readonly decisionId: string;
+  readonly agent: string;
+  readonly verdict: string;
+  /** Milliseconds UTC, by its writer. */
+  readonly at: number;
+  readonly lines: RecordLines;
+  readonly source: ChainSource;
+  /** Milliseconds UTC when the stream stored it. */
+  readonly storedAt: number;
+}
+
+/** A part of a stored message that cannot be chained as what it claims to be. */
+export interface Refused {
+  readonly source: ChainSource;
+  readonly storedAt: number;
+  /** For the operator; no content of the record. */
+  readonly fault: string;
+  /** The exact bytes. */
+  readonly bytes: Uint8Array;
+}
+
+const freshSalt = () => randomBytes(16).toString('hex');
+
+/** The alert about a refused part: in the chain of the platform, once for each position. */
+export function alertAbout({ source, storedAt, fault, bytes }: Refused): Candidate {
+  const { stream, epoch, sequence, index } = source;
+  const position = `${stream}/${epoch}/${sequence}/${index}`;
+  const content = JSON.stringify(Buffer.from(bytes).toString('base64'));
+  const { payload, commitments } = sealPayload({ content }, {}, freshSalt);
+  const leaf: ControlLeaf = {
+    action: 'refuse_record',
+    at: storedAt,
+    by: 'system:audit-chainer',
+    commitments,
+    id: `refused/${position}`,
+    kind: 'control.alert',
+    reason: `${fault} (${bytes.length} bytes, ${sha256(bytes)})`.slice(0, 1_000).toWellFormed(),
+    target: position,
+    tenant: PLATFORM,
+    v: 1,
+  };
+  return {
+    tenant: leaf.tenant,
+    kind: leaf.kind,
+    id: leaf.id,
+    decisionId: '',
+    agent: '',
+    verdict: '',
+    at: leaf.at,
+    lines: { leaf: JSON.stringify(leaf), payload },
+    source: CHAINER_SOURCE,
+    storedAt,
+  };
+}
+
+/** The alert about a record whose place in the chain is taken by another one. */
+export function alertAboutConflict({ lines, source, storedAt }: Candidate): Candidate {
+  const bytes = new TextEncoder().encode(`${lines.leaf}\n${lines.payload}\n`);
+  const fault = 'another record has its id or its position';
+  return alertAbout({ source, storedAt, fault, bytes });
+}

@@ -1,0 +1,134 @@
+/**
+ * What happens to a batch of stored messages: admitted, appended, and only then acknowledged. While the database is
+ * away the batch waits here for a while, then goes back to the stream; nothing is ever given up.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type pg from 'pg';
+
+import type { MacKeys } from '#contracts/mac.ts';
+import { type ConsumerName, CONSUMERS } from '#contracts/streams.ts';
+import { consume, type Consuming, type Delivered, type Handled } from '#host/consume.ts';
+import type { DatabaseWatch } from '#host/database-watch.ts';
+import type { Logger } from '#host/log.ts';
+import type { Bus } from '#host/nats.ts';
+
+import { admit, type Origin } from './admit.ts';
+import { append, type Appended } from './append.ts';
+import { alertAbout, type Candidate } from './candidate.ts';
+
+export interface Chaining {
+  readonly bus: Bus;
+  readonly pool: pg.Pool;
+  readonly database: DatabaseWatch;
+  readonly macKeys: MacKeys;
+  readonly log: Logger;
+  readonly onAppended: (origin: Origin, appended: Appended) => void;
+  /** For crash tests: runs between commit and acknowledgement. */
+  readonly afterCommit?: () => Promise<void>;
+}
+
+/** Messages of one batch; each holds up to 128 records. */
+const BATCH_MESSAGES_MAX = 128;
+/** One transaction takes about this much, so that memory stays bounded however far behind we are. */
+const PORTION_BYTES_MAX = 8 * 1024 * 1024;
+/** Less than the consumers' ack wait, so that a batch that waits here is not delivered to somebody else meanwhile. */
+const HOLD_MS = 20_000;
+const RETRY_MS = 1_000;
+const PAUSE_MS = 100;
+
+/** Consumes one stream into the chains until stopped. */
+export function chainStream(name: ConsumerName, chaining: Chaining): Consuming {
+  const { stream } = CONSUMERS[name];
+  const { bus, log } = chaining;
+  return consume(bus, name, { batchMax: BATCH_MESSAGES_MAX, log }, async (batch) => {
+    // Asked for each batch: a stream made anew counts from 1 again.
+    const origin = { stream, epoch: await bus.epoch(stream) };
+    return chainBatch(batch, origin, chaining);
+  });
+}
+
+async function chainBatch(
+  batch: readonly Delivered[],
+  origin: Origin,
+  chaining: Chaining,
+): Promise<Handled> {
+  const deadline = Date.now() + HOLD_MS;
+  for (const portion of portionsOf(batch)) {
+    if (!(await chainPortion(portion, origin, { ...chaining, deadline }))) {
+      return { retryInMs: RETRY_MS };
+    }
+  }
+  await chaining.afterCommit?.();
+  return 'done';
+}
+
+function* portionsOf(batch: readonly Delivered[]): Generator<readonly Delivered[]> {
+  let portion: Delivered[] = [];
+  let bytes = 0;
+  for (const message of batch) {
+    if (portion.length > 0 && bytes + message.body.length > PORTION_BYTES_MAX) {
+      yield portion;
+      portion = [];
+      bytes = 0;
+    }
+    portion.push(message);
+    bytes += message.body.length;
+  }
+  if (portion.length > 0) yield portion;
+}
+
+/** True once every message of the portion is in the chains; false when the database did not come back in time. */
+async function chainPortion(
+  portion: readonly Delivered[],
+  origin: Origin,
+  chaining: Chaining & { readonly deadline: number },
+): Promise<boolean> {
+  const { database, pool, macKeys, log, deadline, onAppended } = chaining;
+  const candidates = portion.flatMap((message) => admit(message, origin, macKeys));
+  while (await database.waitUsable(deadline - Date.now())) {
+    try {
+      onAppended(origin, await append(pool, candidates));
+      return true;
+    } catch (error) {
+      if (refusesData(error)) {
+        onAppended(origin, await appendOneByOne(pool, candidates, error));
+        return true;
+      }
+      log.warn({ err: error, stream: origin.stream }, 'not appended yet');
+      if (!isRace(error)) database.failed(error);
+      await sleep(PAUSE_MS);
+    }
+  }
+  return false;
+}
+
+const sqlState = (error: unknown) => (error as { code?: string }).code ?? '';
+
+/** Data exception or program limit: the database is well, and this data will never do. */
+const refusesData = (error: unknown) => /^(22|54)...$/.test(sqlState(error));
+
+/** Serialization failure, deadlock, unique violation: somebody was faster, and the next look sees what they did. */
+const isRace = (error: unknown) => ['40001', '40P01', '23505'].includes(sqlState(error));
+
+/** The slow way round data that the database refuses: all others are chained, and that becomes an alert. */
+async function appendOneByOne(
+  pool: pg.Pool,
+  candidates: readonly Candidate[],
+  cause: unknown,
+): Promise<Appended> {
+  const sum = { rows: 0, repeated: 0, alerts: 0 };
+  for (const candidate of candidates) {
+    const { rows, repeated, alerts } = await append(pool, [candidate]).catch((error: unknown) => {
+      if (!refusesData(error)) throw error;
+      const { leaf, payload } = candidate.lines;
+      const bytes = new TextEncoder().encode(`${leaf}\n${payload}\n`);
+      const fault = `the database refuses it: ${sqlState(cause)}`;
+      return append(pool, [alertAbout({ ...candidate, fault, bytes })]);
+    });
+    sum.rows += rows;
+    sum.repeated += repeated;
+    sum.alerts += alerts;
+  }
+  return sum;
+}

@@ -1,0 +1,94 @@
+/** Wires the audit chainer: three streams in, the chains of all tenants out, and the spool trimmed behind them. */
+import { readConfig } from '#host/config.ts';
+import { watchDatabase } from '#host/database-watch.ts';
+import { openPool } from '#host/database.ts';
+import { serveHealth } from '#host/health.ts';
+import { readMacKeys } from '#host/keys.ts';
+import { createLog, type Logger } from '#host/log.ts';
+import { counter, gauges } from '#host/metrics.ts';
+import { connectBus } from '#host/nats.ts';
+import { closers, run, type Running } from '#host/run.ts';
+
+import type { Origin } from './admit.ts';
+import type { Appended } from './append.ts';
+import { type Chaining, chainStream } from './chaining.ts';
+import { ChainerConfig } from './config.ts';
+import { watchLag } from './lag.ts';
+import { CHAINED, sealedThrough } from './sealed-through.ts';
+import { startTrimmer } from './trim.ts';
+
+/** Number of the newest migration that this process needs. */
+const SCHEMA = 1;
+
+const records = counter<{ stream: string; became: string }>(
+  'countersign_chain_records',
+  'Records taken from the streams, by what became of them: row, repeated or alert.',
+);
+
+/** @param hooks for crash tests */
+export async function start(
+  config: ChainerConfig,
+  hooks: Pick<Chaining, 'afterCommit'> = {},
+): Promise<Running> {
+  const log = createLog('audit-chainer', config.COUNTERSIGN_LOG_LEVEL);
+  const macKeys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
+  const { add, closeAll } = closers(log);
+  const bus = await connectBus({
+    url: config.COUNTERSIGN_NATS_URL,
+    user: 'audit-chainer',
+    passwordFile: config.COUNTERSIGN_NATS_PASSWORD_FILE,
+    monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
+  });
+  add('bus', bus.close);
+  const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, CHAINED.length + 1);
+  add('pool', () => pool.end());
+  const database = watchDatabase(pool, SCHEMA, log);
+
+  for (const name of CHAINED) {
+    const chaining = chainStream(name, {
+      ...hooks,
+      bus,
+      pool,
+      database,
+      macKeys,
+      log,
+      onAppended: (origin, appended) => count(origin, appended, log),
+    });
+    add(name, chaining.stop);
+  }
+  // Closed before the consumers: what waits for the database lets go at once.
+  add('database watch', database.close);
+
+  const trimmer = startTrimmer(bus, {
+    sealedThrough: (stream) => sealedThrough(bus, stream),
+    keepMs: config.COUNTERSIGN_SPOOL_KEEP_SECONDS * 1_000,
+    log,
+  });
+  add('trimmer', trimmer.close);
+  const lag = watchLag(bus, log);
+  add('lag', lag.close);
+  gauges('countersign_chain_lag_messages', 'Stored messages that are not chained yet.', () =>
+    [...lag.messages()].map(([stream, messages]) => [messages, { stream }] as const),
+  );
+
+  const health = await serveHealth(
+    config.COUNTERSIGN_HEALTH_PORT,
+    {
+      bus: () => (bus.connected() ? '' : 'the bus is away'),
+      database: database.fault,
+    },
+    () => ({ lag: Object.fromEntries(lag.messages()) }),
+  );
+  add('health', health.close);
+  log.info('chaining');
+  return { stop: closeAll };
+}
+
+function count({ stream }: Origin, { rows, repeated, alerts }: Appended, log: Logger): void {
+  records.add(rows - alerts, { stream, became: 'row' });
+  records.add(repeated, { stream, became: 'repeated' });
+  records.add(alerts, { stream, became: 'alert' });
+  if (alerts > 0) log.error({ stream, alerts }, 'records refused; see the chain of the platform');
+}
+
+if (import.meta.main) await run(() => start(readConfig(ChainerConfig, process.env)));

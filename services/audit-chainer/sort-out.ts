@@ -1,0 +1,88 @@
+/** Which candidates are new: by their name, which is the truth about duplicates, and by their position in a stream. */
+import type pg from 'pg';
+
+import { bodyText, type ChainSource } from '#contracts/chain.ts';
+
+import type { Candidate } from './candidate.ts';
+
+export interface SortedOut {
+  readonly fresh: readonly Candidate[];
+  /** Other records under an id or at a position that is taken. */
+  readonly conflicts: readonly Candidate[];
+}
+
+/** Leaves out what is chained already, or stands twice among the candidates. The heads MUST be locked. */
+export async function sortOut(
+  client: pg.PoolClient,
+  candidates: readonly Candidate[],
+): Promise<SortedOut> {
+  if (candidates.length === 0) return { fresh: [], conflicts: [] };
+  const chained = await lookUp(client, candidates);
+  const fresh: Candidate[] = [];
+  const conflicts: Candidate[] = [];
+  for (const candidate of candidates) {
+    const { leaf } = candidate.lines;
+    const place = placeOf(candidate);
+    const taken = chained.get(nameOf(candidate)) ?? chained.get(place);
+    if (taken === undefined) {
+      fresh.push(candidate);
+      chained.set(nameOf(candidate), leaf);
+      if (place !== '') chained.set(place, leaf);
+    } else if (place !== '' && !saysTheSame(candidate, taken)) {
+      conflicts.push(candidate);
+    }
+  }
+  return { fresh, conflicts };
+}
+
+/** One decision has one outcome, and whoever reports it again stamps it anew: then the first stands. */
+function saysTheSame({ kind, lines: { leaf } }: Candidate, taken: string): boolean {
+  if (leaf === taken || kind !== 'outcome') return leaf === taken;
+  const status = (text: string) => (JSON.parse(text) as { status?: unknown }).status;
+  return status(leaf) === status(taken);
+}
+
+const nameOf = ({ tenant, kind, id }: Pick<Candidate, 'tenant' | 'kind' | 'id'>) =>
+  `${tenant}\n${kind}\n${id}`;
+
+/** Empty for what the chainer itself appends: that has no position, and its salts differ at each delivery. */
+const placeOf = ({ source: { stream, epoch, sequence, index } }: Pick<Candidate, 'source'>) =>
+  stream === 'chainer' ? '' : `${stream}\n${epoch}\n${sequence}\n${index}`;
+
+/** Leaves that are chained under the names of the candidates, or at the places of those with a new name. */
+async function lookUp(
+  client: pg.PoolClient,
+  candidates: readonly Candidate[],
+): Promise<Map<string, string>> {
+  const known = new Map<string, string>();
+  const named = await client.query<Pick<Candidate, 'tenant' | 'kind' | 'id'> & { entry: string }>(
+    `select tenant, kind, record_id as id, entry from chain_rows
+     join unnest($1::text[], $2::text[], $3::text[]) as wanted (tenant, kind, record_id)
+       using (tenant, kind, record_id)`,
+    [
+      candidates.map(({ tenant }) => tenant),
+      candidates.map(({ kind }) => kind),
+      candidates.map(({ id }) => id),
+    ],
+  );
+  for (const row of named.rows) known.set(nameOf(row), bodyText(row.entry));
+
+  const unnamed = candidates.filter((candidate) => !known.has(nameOf(candidate)));
+  const messages = new Map(
+    unnamed.map(({ source }) => [`${source.stream}\n${source.epoch}\n${source.sequence}`, source]),
+  );
+  const placed = await client.query<ChainSource & { entry: string }>(
+    `select source_stream as stream, source_epoch as epoch, source_sequence as sequence, source_index as index, entry
+     from chain_rows
+     join unnest($1::text[], $2::text[], $3::bigint[]) as wanted (source_stream, source_epoch, source_sequence)
+       using (source_stream, source_epoch, source_sequence)
+     where source_stream <> 'chainer'`,
+    [
+      [...messages.values()].map(({ stream }) => stream),
+      [...messages.values()].map(({ epoch }) => epoch),
+      [...messages.values()].map(({ sequence }) => sequence),
+    ],
+  );
+  for (const { entry, ...source } of placed.rows) known.set(placeOf({ source }), bodyText(entry));
+  return known;
+}

@@ -1,0 +1,78 @@
+/**
+ * Purges stream entries that nobody needs any more: in the chain, read by every durable consumer, and older than the
+ * time that people may still want to look at them. The record is the chain; a stream is its write-ahead spool.
+ */
+import type { StreamName } from '#contracts/streams.ts';
+import { SUBJECTS } from '#contracts/subjects.ts';
+import type { Logger } from '#host/log.ts';
+import type { Bus } from '#host/nats.ts';
+
+/** What of each stream goes. Uses of approvals stay: a use that was forgotten would be accepted again. */
+const TRIMMED = {
+  DECISIONS: SUBJECTS.decisions,
+  OUTCOMES: SUBJECTS.outcomes,
+  CONTROL: SUBJECTS.controls,
+} as const satisfies Partial<Record<StreamName, string>>;
+type Trimmed = keyof typeof TRIMMED;
+
+interface Sample {
+  readonly at: number;
+  readonly through: number;
+}
+
+export interface Trimmer {
+  /** Looks at every stream once and purges what was safe `keepMs` ago. */
+  readonly pass: () => Promise<void>;
+  readonly close: () => void;
+}
+
+const PASS_MS = 60_000;
+
+/**
+ * Passes every minute. The age of an entry is counted from when it was first seen to be safe, so after a start nothing
+ * goes for `keepMs`.
+ * @param sealedThrough sequence of a stream up to which every entry is safe elsewhere
+ */
+export function startTrimmer(
+  bus: Bus,
+  options: {
+    readonly sealedThrough: (stream: StreamName) => Promise<number>;
+    readonly keepMs: number;
+    readonly log: Logger;
+  },
+): Trimmer {
+  const { sealedThrough, keepMs, log } = options;
+  const samples = new Map<Trimmed, Sample[]>();
+
+  const trim = async (stream: Trimmed) => {
+    const through = Math.min(await sealedThrough(stream), await readByAll(bus, stream));
+    const earlier = [...(samples.get(stream) ?? []), { at: Date.now(), through }];
+    const old = earlier.findLast(({ at }) => at <= Date.now() - keepMs);
+    samples.set(stream, old === undefined ? earlier : earlier.slice(earlier.indexOf(old)));
+    // A consumer that is new, or was reset, has a floor below what an old sample saw.
+    const limit = Math.min(old?.through ?? 0, through);
+    if (limit === 0) return;
+    const purge = { filter: TRIMMED[stream], seq: limit + 1 };
+    const { purged } = await bus.jsm.streams.purge(stream, purge);
+    if (purged > 0) log.info({ stream, purged, through: limit }, 'spool trimmed');
+  };
+
+  const pass = async () => {
+    for (const stream of Object.keys(TRIMMED) as Trimmed[]) {
+      await trim(stream).catch((error: unknown) =>
+        log.warn({ err: error, stream }, 'spool not trimmed'),
+      );
+    }
+  };
+  const timer = setInterval(() => void pass(), PASS_MS);
+  return { pass, close: () => clearInterval(timer) };
+}
+
+/** Sequence up to which every durable consumer of a stream has acknowledged. */
+async function readByAll(bus: Bus, stream: StreamName): Promise<number> {
+  let floor = Number.MAX_SAFE_INTEGER;
+  for await (const { config, ack_floor } of bus.jsm.consumers.list(stream)) {
+    if (config.durable_name !== undefined) floor = Math.min(floor, ack_floor.stream_seq);
+  }
+  return floor;
+}

@@ -1,0 +1,196 @@
+// The surroundings of the audit chainer: broker with the shipped permissions, Postgres with our roles, writers whose
+// records it takes, and direct looks at what it made of them.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import pg from 'pg';
+
+import { DATABASE, prepareDatabase } from '#cli/local/database.ts';
+import { CHECKOUT } from '#cli/local/places.ts';
+import type { DatabaseRole } from '#cli/local/secrets.ts';
+import { type ChainFinding, type ChainHead, showHash, verifyChain } from '#contracts/chain.ts';
+import { macHeader } from '#contracts/mac.ts';
+import { encodeRecords, type RecordLines } from '#contracts/record.ts';
+import { HEADERS } from '#contracts/subjects.ts';
+import { readConfig } from '#host/config.ts';
+import { type Bus, connectBus, newHeaders } from '#host/nats.ts';
+import type { Running } from '#host/run.ts';
+
+import type { Chaining } from '../../services/audit-chainer/chaining.ts';
+import { ChainerConfig } from '../../services/audit-chainer/config.ts';
+import { start } from '../../services/audit-chainer/main.ts';
+import { migrateDatabase } from '../../services/migrate/database.ts';
+import { migrateStreams } from '../../services/migrate/streams.ts';
+import { startNats, startPostgres, type TestNats, type TestPostgres } from './servers.ts';
+
+export type Writer = 'decision-worker' | 'ingress' | 'admin' | 'approval-escalation';
+const WRITERS: readonly Writer[] = ['decision-worker', 'ingress', 'admin', 'approval-escalation'];
+
+/** One row of a chain with its payload, as it lies in the database. */
+export interface StoredRow {
+  readonly sequence: number;
+  readonly kind: string;
+  readonly record_id: string;
+  readonly decision_id: string;
+  readonly verdict: string;
+  readonly source_stream: string;
+  readonly entry: string;
+  readonly hash: string;
+  readonly payload: string;
+}
+
+export interface Evidence {
+  readonly nats: TestNats;
+  readonly postgres: TestPostgres;
+  /** A connection that may do anything at the broker. */
+  readonly bus: Bus;
+  /** What every chainer here is started with. */
+  readonly config: ChainerConfig;
+  readonly databaseUrl: (role: DatabaseRole | 'postgres') => string;
+  /** Stores one message of records, with the MAC of a writer; `mac: ''` leaves it out. Gives its sequence. */
+  readonly store: (
+    writer: Writer,
+    subject: string,
+    records: readonly RecordLines[] | string,
+    options?: { readonly mac?: string },
+  ) => Promise<number>;
+  readonly startChainer: (hooks?: Pick<Chaining, 'afterCommit'>) => Promise<Running>;
+  /** The chainer as a process of its own. The caller MUST end it. */
+  readonly spawnChainer: () => ChildProcess;
+  readonly rows: (tenant: string) => Promise<StoredRow[]>;
+  /** What is wrong with a tenant's chain as it lies there, undefined when it is intact. */
+  readonly verify: (tenant: string) => Promise<ChainFinding | undefined>;
+  readonly query: <T>(sql: string, values?: readonly unknown[]) => Promise<T[]>;
+  /** Waits until the consumers have nothing left, at most 30 s. */
+  readonly drained: () => Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+export async function startEvidence(
+  options: { readonly spoolKeepSeconds?: number } = {},
+): Promise<Evidence> {
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-evidence-'));
+  const [nats, postgres] = await Promise.all([
+    startNats({ shipped: true }),
+    startPostgres({ own: true }),
+  ]);
+  const password = randomBytes(12).toString('hex');
+  await prepareDatabase(postgres.adminUrl, () => password);
+  const databaseUrl = (role: DatabaseRole | 'postgres') => {
+    const url = new URL(postgres.adminUrl);
+    url.pathname = DATABASE;
+    if (role !== 'postgres') [url.username, url.password] = [role, password];
+    return url.href;
+  };
+  await migrateDatabase(databaseUrl('countersign_migrator'));
+  const bus = await connectBus({
+    url: nats.url,
+    user: 'operator',
+    passwordFile: nats.passwordFile('operator'),
+    monitorUrl: nats.monitorUrl,
+  });
+  await migrateStreams(bus, { replicas: 1, shrink: 64 });
+
+  const keys = new Map(WRITERS.map((writer) => [writer, randomBytes(32)]));
+  const file = async (name: string, content: string): Promise<string> => {
+    await writeFile(join(folder, name), content);
+    return join(folder, name);
+  };
+  const config = readConfig(ChainerConfig, {
+    COUNTERSIGN_NATS_URL: nats.url,
+    COUNTERSIGN_NATS_PASSWORD_FILE: nats.passwordFile('audit-chainer'),
+    COUNTERSIGN_NATS_MONITOR_URL: nats.monitorUrl,
+    COUNTERSIGN_LOG_LEVEL: 'fatal',
+    COUNTERSIGN_MAC_KEYS_FILE: await file(
+      'mac.json',
+      JSON.stringify(
+        Object.fromEntries([...keys].map(([name, key]) => [name, key.toString('base64')])),
+      ),
+    ),
+    COUNTERSIGN_DATABASE_URL_FILE: await file('database.url', databaseUrl('countersign_chainer')),
+    COUNTERSIGN_SPOOL_KEEP_SECONDS: String(options.spoolKeepSeconds ?? 300),
+  });
+  // As superuser: it sees every tenant.
+  const pool = new pg.Pool({ connectionString: databaseUrl('postgres'), max: 2 });
+  pool.on('error', () => {});
+  const query = async <T>(sql: string, values: readonly unknown[] = []): Promise<T[]> =>
+    (await pool.query(sql, [...values])).rows as T[];
+
+  const rows = async (tenant: string): Promise<StoredRow[]> => {
+    const found = await query<StoredRow & { hash: Uint8Array }>(
+      `select c.*, p.body as payload from chain_rows c left join payloads p using (tenant, sequence)
+       where tenant = $1 order by sequence`,
+      [tenant],
+    );
+    return found.map((row) => ({
+      ...row,
+      sequence: Number(row.sequence),
+      hash: showHash(row.hash),
+    }));
+  };
+  return {
+    nats,
+    postgres,
+    bus,
+    config,
+    databaseUrl,
+    store: async (writer, subject, records, { mac } = {}) => {
+      const body = typeof records === 'string' ? records : encodeRecords(records);
+      const headers = newHeaders();
+      const key = keys.get(writer)!;
+      headers.set(HEADERS.mac, mac ?? macHeader(writer, key, { subject, body }));
+      const ack = await bus.js.publish(subject, body, { headers });
+      return ack.seq;
+    },
+    startChainer: (hooks) => start(config, hooks),
+    spawnChainer: () =>
+      spawn(process.execPath, [join(CHECKOUT, 'services/audit-chainer/main.ts')], {
+        env: {
+          PATH: process.env['PATH'],
+          ...Object.fromEntries(
+            Object.entries(config).map(([name, value]) => [name, String(value)]),
+          ),
+        },
+        stdio: ['ignore', 'ignore', 'inherit'],
+      }),
+    rows,
+    verify: async (tenant) => {
+      const [head] = await query<{ sequence: string; hash: Uint8Array }>(
+        'select sequence, hash from heads where tenant = $1',
+        [tenant],
+      );
+      const known: ChainHead | undefined =
+        head === undefined
+          ? undefined
+          : { sequence: Number(head.sequence), hash: showHash(head.hash) };
+      return verifyChain(tenant, await rows(tenant), known);
+    },
+    query,
+    drained: async () => {
+      const deadline = Date.now() + 30_000;
+      const names = [
+        ['DECISIONS', 'chain-decisions'],
+        ['OUTCOMES', 'chain-outcomes'],
+        ['CONTROL', 'chain-control'],
+      ] as const;
+      for (const [stream, name] of names) {
+        for (;;) {
+          const { num_pending, num_ack_pending } = await bus.jsm.consumers.info(stream, name);
+          if (num_pending + num_ack_pending === 0) break;
+          if (Date.now() > deadline) throw new Error(`${name} is not drained`);
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+      }
+    },
+    stop: async () => {
+      await pool.end();
+      await bus.close();
+      await Promise.all([nats.stop(), postgres.stop()]);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
