@@ -72,18 +72,33 @@ export function paint(
   return styleText(style, text, { stream });
 }
 
+/** What helps when the system itself refuses, by its error code. */
+const SYSTEM_HELP: Readonly<Record<string, string>> = {
+  EACCES: 'the file belongs to another user: run this as that user, or chown it',
+  EPERM: 'the file belongs to another user: run this as that user, or chown it',
+  ENOSPC: 'free some disk space   (./countersign doctor shows how much there is)',
+  EROFS: 'the disk is read-only: set COUNTERSIGN_DIR to a folder that can be written',
+};
+
 /** Tells an error on standard error, as JSON for scripts, and gives the exit code. */
 export function reportError(error: unknown, json: boolean): number {
-  const known = error instanceof CliError;
-  const message = error instanceof Error ? error.message : String(error);
-  const help = known ? error.help : 'this is a defect; please report it with the lines above';
-  const exitCode = known ? error.exitCode : EXIT.failed;
+  const { message, help, exitCode } = asCliError(error);
   if (json) {
     process.stderr.write(`${JSON.stringify({ error: { message, help, exit_code: exitCode } })}\n`);
     return exitCode;
   }
-  if (!known && error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.stderr.write(`${paint('red', 'error:', process.stderr)} ${message}\n`);
   if (help !== undefined) process.stderr.write(`  next: ${help}\n`);
   return exitCode;
+}
+
+function asCliError(error: unknown): CliError {
+  if (error instanceof CliError) return error;
+  if (!(error instanceof Error)) return new CliError(String(error));
+  const help = SYSTEM_HELP[String((error as { code?: unknown }).code)];
+  if (help !== undefined) return new CliError(error.message, { cause: error, help });
+  return new CliError(error.stack ?? error.message, {
+    cause: error,
+    help: 'this is a defect; please report it with these lines',
+  });
 }
