@@ -251,6 +251,9 @@ export const ADMIN_OPERATIONS = {
   putBudgets: put(`${TENANT}/budgets`, 'operator', 'Set all ceilings of a tenant.', Budgets),
 } as const satisfies Readonly<Record<string, Operation>>;
 
+/** Every table of operations that admin serves; the documents are made from all of them. */
+export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [ADMIN_OPERATIONS];
+
 /** Names of path parameters in order. */
 export const parametersOf = (path: string): string[] =>
   [...path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter ?? '');

@@ -3,6 +3,7 @@ import { Type, type Static, type TSchema } from 'typebox';
 
 import { ToolName, UpstreamName } from './call.ts';
 import { Digest, StoredPolicy, Tool } from './control.ts';
+import { FactsDeclaration } from './facts.ts';
 import { RevisionSchema } from './ids.ts';
 import type { Json } from './json.ts';
 
@@ -116,11 +117,15 @@ export const ToolsRequest = Type.Object(
 
 export const PolicyRequest = Type.Object(
   {
-    files: Type.Record(Type.String({ maxLength: 128 }), Type.String(), {
-      minProperties: 1,
-      maxProperties: 64,
-      description: 'Rego modules, tests (*_test.rego), data.json, facts.json; by path.',
+    files: Type.Record(Type.String(), Type.String(), {
+      description: 'Texts by path: .rego modules and tests (*_test.rego), data.json, facts.json.',
     }),
+    facts: Type.Optional(
+      Type.Unsafe<FactsDeclaration>({
+        ...FactsDeclaration,
+        description: 'Facts that the policy needs, unless facts.json says it.',
+      }),
+    ),
     name: Type.Optional(text(128)),
   },
   closed,
@@ -129,29 +134,30 @@ export const PolicyRequest = Type.Object(
 /** One thing about a policy that its author should know; `error` keeps it from being accepted. */
 export const PolicyFinding = Type.Object({
   severity: Type.Union([Type.Literal('error'), Type.Literal('warning')]),
+  file: Type.String({ description: 'Path, "" when it is about the whole.' }),
+  line: Type.Integer({ description: 'From 1; 0 without a place.' }),
+  column: Type.Integer(),
   code: Type.String(),
   message: Type.String(),
-  file: Type.Optional(Type.String()),
-  line: Type.Optional(Type.Integer()),
 });
 export type PolicyFinding = Static<typeof PolicyFinding>;
 
-export const PolicyReport = Type.Object({
-  findings: Type.Array(PolicyFinding),
-  tests: Type.Object({
-    passed: Type.Integer(),
-    failed: Type.Integer(),
-    failures: Type.Array(Type.Object({ name: Type.String(), message: Type.String() })),
-  }),
+/** What the tests beside a policy said. */
+export const PolicyTests = Type.Object({
+  passed: Type.Integer(),
+  failed: Type.Integer(),
+  skipped: Type.Integer(),
+  coverage: Type.Number({ description: 'Covered lines in percent, 0 without tests.' }),
+  not_covered: Type.Array(Type.Object({ file: Type.String(), lines: Type.Array(Type.Integer()) })),
 });
-export type PolicyReport = Static<typeof PolicyReport>;
+export type PolicyTests = Static<typeof PolicyTests>;
 
 export const PolicyAnswer = Type.Object({
   ...Changed.properties,
   digest: Digest,
   role: StoredPolicy.properties.role,
-  findings: PolicyReport.properties.findings,
-  tests: PolicyReport.properties.tests,
+  findings: Type.Array(PolicyFinding),
+  tests: PolicyTests,
 });
 export type PolicyAnswer = Static<typeof PolicyAnswer>;
 

@@ -111,7 +111,7 @@ export const ADMIN_ERRORS = {
     'Leave the member out, or delete the fact.',
   ),
   'facts.too_large': row(413, 'A fact is too large.', 'A fact has at most 256 KiB.'),
-  'budgets.zone': row(
+  'tenant.time_zone': row(
     422,
     'This time zone is not known.',
     'Use an IANA name, such as Europe/Oslo.',
@@ -125,11 +125,6 @@ export const ADMIN_ERRORS = {
     422,
     'The policy was not accepted.',
     'Each finding names file and line; "countersign policy test" shows the same offline.',
-  ),
-  'policy.role': row(
-    422,
-    'This policy has another role.',
-    'Only the tenant _platform runs a floor policy, and it runs nothing else.',
   ),
   'policy.compiler_away': row(
     503,

@@ -45,6 +45,21 @@ export const TenantSettings = Type.Object(
 );
 export type TenantSettings = Static<typeof TenantSettings>;
 
+/** Signatures of identities: only by public keys; `none` and shared secrets never. */
+export const IDENTITY_ALGORITHMS: readonly string[] = [
+  'EdDSA',
+  'Ed25519',
+  'ES256',
+  'ES384',
+  'ES512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'RS256',
+  'RS384',
+  'RS512',
+];
+
 /** A registered token issuer. Exactly one of jwks and jwks_uri. */
 export const Issuer = Type.Object(
   {

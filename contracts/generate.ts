@@ -1,6 +1,7 @@
 /** Writes every artefact that is derived from the contracts. `npm run generate`; a test fails when one is not current. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
+import { adminOpenApi } from './admin-openapi.ts';
 import { openapi } from './openapi.ts';
 import { natsConf } from './permissions.ts';
 
@@ -8,6 +9,7 @@ import { natsConf } from './permissions.ts';
 export function artefacts(): Readonly<Record<string, string>> {
   return {
     'compose/nats.conf': natsConf(),
+    'contracts/generated/admin-openapi.json': adminOpenApi(),
     'contracts/generated/openapi.json': openapi(),
   };
 }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 
 import type { Changed } from '#contracts/admin-bodies.ts';
 import type { Change } from '#contracts/change.ts';
-import type { ControlLeaf } from '#contracts/control.ts';
+import type { ControlLeaf, Operator } from '#contracts/control.ts';
 import { revisionOf, type TenantId, uuid7 } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import { encodeRecords, RECORD_BYTES_MAX, sealPayload } from '#contracts/record.ts';
@@ -37,6 +37,15 @@ export interface ChangeOrder {
  * @throws AdminError change.not_recorded (a repeat is harmless), request.too_large
  */
 export type RecordChange = (order: ChangeOrder) => Promise<Changed>;
+
+/** The change of an operator who asks for it. */
+export const changeBy =
+  (record: RecordChange) =>
+  (
+    asked: { readonly tenant: TenantId; readonly operator: Operator; readonly reason: string },
+    change: Change | Note,
+  ): Promise<Changed> =>
+    record({ tenant: asked.tenant, by: asked.operator.id, reason: asked.reason, change });
 
 const VISIBLE_MS = 2_000;
 const SALT_BYTES = 16;

@@ -1,0 +1,31 @@
+/** Configuration of admin. */
+import { type Static, Type } from 'typebox';
+
+import { HostConfig, Port, SecretFile } from '#host/config.ts';
+
+export const AdminConfig = Type.Object({
+  ...HostConfig,
+  COUNTERSIGN_ADMIN_HOST: Type.String({
+    default: '127.0.0.1',
+    description: 'Address on which operators are served.',
+  }),
+  COUNTERSIGN_ADMIN_PORT: Port('Port on which operators are served; 0 = any free one.'),
+  COUNTERSIGN_MAC_KEYS_FILE: SecretFile(
+    'JSON object of MAC keys in base64: admin (signs), and those of every other writer on CONTROL (checked).',
+  ),
+  COUNTERSIGN_CAPABILITY_KEYS_FILE: SecretFile(
+    'JSON list of capability master keys in base64, newest first; the first one signs.',
+  ),
+  COUNTERSIGN_DATABASE_URL_FILE: Type.String({
+    default: '',
+    description:
+      'File with the database URL of the role that reads the audit tables. Without it only reads of the audit trail are away.',
+  }),
+  COUNTERSIGN_BOOTSTRAP_OPERATORS_FILE: Type.String({
+    default: '',
+    description:
+      'JSON list of the first operators (id, name, roles, token_hash); those that do not exist yet are registered.',
+  }),
+  COUNTERSIGN_OPA: Type.String({ default: 'opa', description: 'Path of the opa command.' }),
+});
+export type AdminConfig = Static<typeof AdminConfig>;

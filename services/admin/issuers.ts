@@ -1,0 +1,50 @@
+/** Issuers whose tokens prove who an agent is: what they may be, and their registration. */
+import { CONTROL_KEYS, decodeKey, type Issuer } from '#contracts/control.ts';
+import type { TenantId } from '#contracts/ids.ts';
+import type { ControlView } from '#host/control-view.ts';
+
+import { changeBy } from './change.ts';
+import type { AdminHandlers, Deps } from './deps.ts';
+import { AdminError } from './errors.ts';
+import { checkKeys } from './issuer-keys.ts';
+import { mustExist, thing, things } from './things.ts';
+import { checkUrl } from './urls.ts';
+
+type Issuers = Pick<AdminHandlers, 'listIssuers' | 'getIssuer' | 'putIssuer' | 'deleteIssuer'>;
+
+export function issuerHandlers({ view, record }: Deps): Issuers {
+  const change = changeBy(record);
+  return {
+    listIssuers: async ({ tenant }) =>
+      things<Issuer>(view, CONTROL_KEYS.issuer(tenant, ''), decodeKey),
+    getIssuer: async ({ tenant, path: { id = '' } }) =>
+      thing<Issuer>(view, CONTROL_KEYS.issuer(tenant, id), id),
+    putIssuer: async (asked) => {
+      const { id = '' } = asked.path;
+      checkIssuer(view, asked.tenant, id, asked.body);
+      return change(asked, { kind: 'issuer', action: 'put', target: id, value: asked.body });
+    },
+    deleteIssuer: async (asked) => {
+      const { id = '' } = asked.path;
+      mustExist(view, CONTROL_KEYS.issuer(asked.tenant, id));
+      return change(asked, { kind: 'issuer', action: 'delete', target: id, value: null });
+    },
+  };
+}
+
+/** @throws AdminError */
+function checkIssuer(view: ControlView, tenant: TenantId, id: string, issuer: Issuer): void {
+  if ((issuer.jwks === undefined) === (issuer.jwks_uri === undefined)) {
+    throw new AdminError('request.schema', 'An issuer has either "jwks" or "jwks_uri".');
+  }
+  if (issuer.jwks_uri !== undefined) checkUrl(issuer.jwks_uri, 'secure', '/jwks_uri');
+  checkKeys(issuer);
+  const twin = things<Issuer>(view, CONTROL_KEYS.issuer(tenant, ''), decodeKey).items.find(
+    (other) => other.id !== id && other.value.issuer === issuer.issuer,
+  );
+  if (twin !== undefined) {
+    throw new AdminError('issuer.taken', `"${twin.id}" is registered for the same issuer.`, {
+      path: '/issuer',
+    });
+  }
+}

@@ -1,0 +1,115 @@
+/** Wires admin (PAP): control view and projector below, the operators' API above. Every change is an event first. */
+import { CAPABILITY_KEYS_MAX } from '#contracts/capability.ts';
+import { revisionOf } from '#contracts/ids.ts';
+import { readConfig } from '#host/config.ts';
+import { type ControlView, watchControl } from '#host/control-view.ts';
+import { type Condition, serveHealth } from '#host/health.ts';
+import { readKeyList, readMacKeys } from '#host/keys.ts';
+import { createLog } from '#host/log.ts';
+import { type Bus, connectBus } from '#host/nats.ts';
+import { recordPublisher } from '#host/publish.ts';
+import { closers, run, type Running } from '#host/run.ts';
+
+import { createApp } from './app.ts';
+import { changeRecorder } from './change.ts';
+import { AdminConfig } from './config.ts';
+import type { Deps } from './deps.ts';
+import { authenticator, operatorsOf } from './operators.ts';
+import { bootstrapOperators, readOperators } from './persons.ts';
+import { policyBuilder } from './policies.ts';
+import { type Projector, startProjector } from './project.ts';
+import { adminRoutes, type Routes } from './routes.ts';
+
+const ROUTES: readonly Routes[] = [adminRoutes];
+
+const STALE_MS = 5_000;
+const LAG_MAX = 100;
+const CAUGHT_UP_MS_MAX = 10_000;
+
+export async function start(config: AdminConfig): Promise<Running & { readonly port: number }> {
+  const log = createLog('admin', config.COUNTERSIGN_LOG_LEVEL);
+  const secrets = await readSecrets(config);
+  const { add, closeAll } = closers(log);
+  try {
+    const bus = await connectBus({
+      url: config.COUNTERSIGN_NATS_URL,
+      user: 'admin',
+      passwordFile: config.COUNTERSIGN_NATS_PASSWORD_FILE,
+      monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
+    });
+    add('bus', bus.close);
+    const view = await watchControl(bus, { log, beatAs: 'admin' });
+    add('control view', view.close);
+    const projector = await startProjector(bus, { log, macKeys: secrets.macKeys });
+    add('projector', projector.stop);
+
+    const publish = recordPublisher(bus, secrets.macKeys);
+    const deps: Deps = {
+      log,
+      view,
+      record: changeRecorder(bus, { publish, view }),
+      operators: operatorsOf(view),
+      capabilityKeys: secrets.capabilityKeys,
+      bundles: await bus.objects('bundles'),
+      build: policyBuilder(config.COUNTERSIGN_OPA),
+    };
+    await caughtUp(bus, view);
+    await bootstrapOperators(secrets.firstOperators, deps);
+
+    const app = createApp({ log, busConnected: bus.connected });
+    const authenticate = authenticator(deps.operators);
+    for (const routes of ROUTES) routes(app, { deps, authenticate });
+    await app.listen({ host: config.COUNTERSIGN_ADMIN_HOST, port: config.COUNTERSIGN_ADMIN_PORT });
+    add('api', () => app.close());
+    const health = await serveHealth(
+      config.COUNTERSIGN_HEALTH_PORT,
+      conditions(bus, view, projector),
+      () => ({ revision: view.revision(), lag: projector.lag() }),
+    );
+    add('health', health.close);
+    const address = app.server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    log.info({ port }, 'serving operators');
+    return { stop: closeAll, port };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+/** @throws ConfigError */
+async function readSecrets(config: AdminConfig) {
+  const { COUNTERSIGN_BOOTSTRAP_OPERATORS_FILE: operatorsFile } = config;
+  return {
+    macKeys: readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE),
+    capabilityKeys: readKeyList(
+      config.COUNTERSIGN_CAPABILITY_KEYS_FILE,
+      'capability keys',
+      CAPABILITY_KEYS_MAX,
+    ),
+    firstOperators: operatorsFile === '' ? [] : await readOperators(operatorsFile),
+  };
+}
+
+const conditions = (
+  bus: Bus,
+  view: ControlView,
+  projector: Projector,
+): Readonly<Record<string, Condition>> => ({
+  bus: () => (bus.connected() ? '' : 'the bus is away'),
+  control: () => (view.ageMs() <= STALE_MS ? '' : 'the control feed is silent'),
+  projector: () => (projector.fault() === '' ? lagging(projector.lag()) : projector.fault()),
+});
+
+const lagging = (lag: number): string => (lag <= LAG_MAX ? '' : `${lag} events wait`);
+
+/** Waits until the view knows all that was recorded before this start, so that nobody is registered anew. */
+async function caughtUp(bus: Bus, view: ControlView): Promise<void> {
+  const { state } = await bus.jsm.streams.info('CONTROL');
+  const last = revisionOf(await bus.epoch('CONTROL'), state.last_seq);
+  await view.waitFor(last, CAUGHT_UP_MS_MAX);
+}
+
+if (import.meta.main) {
+  await run(async () => start(readConfig(AdminConfig, process.env)));
+}
