@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { CliError, EXIT, reportError } from '#cli/output.ts';
 
 import { register as bench } from './commands/bench.ts';
+import { register as call } from './commands/call.ts';
 import { register as conformance } from './commands/conformance.ts';
 import { register as doctor } from './commands/doctor.ts';
 import { register as down } from './commands/down.ts';
@@ -12,7 +13,7 @@ import { register as status } from './commands/status.ts';
 import { register as test } from './commands/test.ts';
 import { register as up } from './commands/up.ts';
 
-const VERBS = [up, down, status, doctor, test, conformance, bench];
+const VERBS = [up, down, status, doctor, call, test, conformance, bench];
 
 function commandLine(): Command {
   const program = new Command('countersign')

@@ -3,6 +3,7 @@
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 
+import { seedDemo } from '#cli/demo/seed.ts';
 import { announce } from '#cli/local/announcement.ts';
 import { startInBackground, tellParent } from '#cli/local/background.ts';
 import { systemFolder } from '#cli/local/places.ts';
@@ -52,16 +53,20 @@ async function up(options: UpOptions): Promise<void> {
 /** Runs the system in this process until a signal. */
 async function supervise(dir: string, options: UpOptions): Promise<void> {
   const end = new AbortController();
+  const asked = new CliError('stopped before it was ready');
   // A further Ctrl-C changes nothing: every step of a stop has a bound of its own.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => end.abort(new CliError('stopped before it was ready')));
+    process.on(signal, () => end.abort(asked));
   }
+  // A defect of ours must not leave the system without its supervisor: stop in order, then tell.
+  process.on('uncaughtException', (defect) => end.abort(defect));
   const parent = tellParent();
   try {
     const system = await startSystem({
       dir,
       signal: end.signal,
       demandedPorts: demandedPorts(options),
+      seed: seedDemo,
       onProgress: (line) => {
         progress(line);
         parent.progress(line);
@@ -72,6 +77,7 @@ async function supervise(dir: string, options: UpOptions): Promise<void> {
     await aborted(end.signal);
     await system.stop();
     progress('stopped');
+    if (end.signal.reason !== asked) throw end.signal.reason;
   } catch (error) {
     parent.failed(error);
     throw error;

@@ -77,7 +77,7 @@ export const SHOP_TOOLS: readonly ShopTool[] = [
     },
     {
       database: { type: 'string', enum: ['production', 'staging'], description: 'Which database.' },
-      statement: text('One statement.'),
+      query: text('One statement.'),
     },
   ),
 ];
@@ -135,7 +135,7 @@ export function openShop(): { readonly run: (tool: string, args: Record<string, 
     run_sql: (args) => ({
       database: args['database'] ?? '',
       rows: [],
-      statement: args['statement'] ?? '',
+      query: args['query'] ?? '',
     }),
   };
   return {

@@ -169,7 +169,9 @@ class Projecting {
       const after = entryAfter(entry, next, stamp);
       if (after === undefined) return;
       try {
-        await this.#control.update(key, JSON.stringify(after), revision);
+        const text = JSON.stringify(after);
+        if (revision === 0) await this.#control.create(key, text);
+        else await this.#control.update(key, text, revision);
         return;
       } catch (error) {
         if ((error as { code?: number }).code !== WRONG_LAST_SEQUENCE) throw error;
