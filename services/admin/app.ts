@@ -2,7 +2,12 @@
  * The HTTP server of the admin API and the rules that every route obeys: an operator by bearer token, strict JSON, one
  * shape of error. Routes come from tables of operations; `mount` adds one table with its handlers.
  */
-import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify';
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 
@@ -63,6 +68,11 @@ export function createApp({
     requestTimeout: REQUEST_MS_MAX,
     routerOptions: { maxParamLength: 1_024 },
     return503OnClosing: true,
+    // A path that does not decode is one that is not there.
+    frameworkErrors: (_, __, reply: FastifyReply) => {
+      const refused = new AdminError('request.not_found');
+      void reply.code(refused.status).send(refused.body());
+    },
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_, body, done) => done(null, body));

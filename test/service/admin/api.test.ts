@@ -1,0 +1,529 @@
+// The operators' API over a real broker: every route, who may use it, what is refused and how that is said.
+
+import { generateKeyPairSync } from 'node:crypto';
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { ADMIN_OPERATIONS } from '#contracts/admin-api.ts';
+import { verifyCapability } from '#contracts/capability.ts';
+import { mintedKey } from '#contracts/control.ts';
+
+import { type AdminWorld, type Person, startAdminWorld } from '../../support/admin.ts';
+
+let world: AdminWorld;
+beforeAll(async () => {
+  world = await startAdminWorld();
+});
+afterAll(() => world.close());
+
+const ACME = '/v1/tenants/acme';
+const REVISION = expect.stringMatching(/^r[0-9a-z]+-[0-9a-z]+$/);
+const CHANGED = { revision: REVISION, visible: true };
+const MOMENT = expect.stringMatching(/^\d{4}-\d\d-\d\dT/);
+
+const jwk = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'jwk' });
+const ISSUER = { issuer: 'https://idp.example', jwks: { keys: [jwk] }, audiences: ['countersign'] };
+const AGENT = { class: 'shop', owner: 'ann@example.com' };
+const UPSTREAM = { url: 'http://tools.internal:8080/mcp', kind: 'mcp' };
+const TOOL = {
+  name: 'refund_order',
+  upstream: 'shop',
+  input_schema: { type: 'object', properties: { amount: { type: 'number' } } },
+};
+const BUDGETS = { ceilings: [{ scope: 'agent', window: 'hour', calls: 100 }] };
+
+describe('things that are put', () => {
+  const THINGS: readonly (readonly [name: string, path: string, value: object])[] = [
+    ['settings', ACME, { time_zone: 'Europe/Oslo', intent: { required: true } }],
+    ['an issuer', `${ACME}/issuers/idp`, ISSUER],
+    ['an agent', `${ACME}/agents/shop-agent`, AGENT],
+    ['an agent with a SPIFFE id', `${ACME}/agents/spiffe%3A%2F%2Facme%2Fbot`, {}],
+    ['a tool server', `${ACME}/upstreams/shop`, UPSTREAM],
+    ['ceilings', `${ACME}/budgets`, BUDGETS],
+  ];
+  it.each(THINGS)('%s are answered with a revision, seen and shown', async (_, path, value) => {
+    const put = await world.call('PUT', path, value);
+    expect(put).toMatchObject({ status: 200, body: CHANGED });
+    const shown = await world.call('GET', path, undefined, { as: 'vera' });
+    const id = decodeURIComponent(path.split('/').at(-1) ?? '');
+    expect(shown.body).toEqual({
+      id: id === 'budgets' ? 'acme' : id,
+      revision: put.body.revision,
+      changed_at: MOMENT,
+      value,
+    });
+  });
+
+  it('tools stand in the catalogue, and are taken out in the same change', async () => {
+    const places = [TOOL, { name: 'lookup_order', upstream: 'shop' }, { name: 'think' }];
+    expect(await world.call('PUT', `${ACME}/tools`, { tools: places })).toMatchObject({
+      status: 200,
+      body: CHANGED,
+    });
+    const change = {
+      tools: [{ name: 'think', class: 'harmless' }],
+      removed: [{ name: 'lookup_order', upstream: 'shop' }],
+    };
+    await world.call('PUT', `${ACME}/tools`, change);
+    const { body } = await world.call('GET', `${ACME}/tools`);
+    expect(body.items.map(({ value }: { value: object }) => value)).toEqual([
+      { name: 'think', class: 'harmless' },
+      TOOL,
+    ]);
+    const shop = await world.call('GET', `${ACME}/tools?upstream=shop`);
+    expect(shop.body.items).toHaveLength(1);
+  });
+
+  it('a tool server leaves together with its tools', async () => {
+    await world.call('PUT', `${ACME}/upstreams/old`, UPSTREAM);
+    await world.call('PUT', `${ACME}/tools`, { tools: [{ name: 'dig', upstream: 'old' }] });
+    expect(await world.call('DELETE', `${ACME}/upstreams/old`)).toMatchObject({ status: 200 });
+    const tools = await world.call('GET', `${ACME}/tools?upstream=old`);
+    const servers = await world.call('GET', `${ACME}/upstreams`);
+    expect([tools.body.items, servers.body.items.map(({ id }: { id: string }) => id)]).toEqual([
+      [],
+      ['shop'],
+    ]);
+    expect(await world.call('DELETE', `${ACME}/upstreams/old`)).toMatchObject({ status: 404 });
+  });
+
+  it.each(['issuers/gone', 'agents/gone'])('%s can be deleted once', async (path) => {
+    const value = path.startsWith('issuers') ? { ...ISSUER, issuer: 'https://two.example' } : AGENT;
+    await world.call('PUT', `${ACME}/${path}`, value);
+    const statuses = [];
+    for (let time = 0; time < 2; time += 1) {
+      statuses.push((await world.call('DELETE', `${ACME}/${path}`)).status);
+    }
+    expect([...statuses, (await world.call('GET', `${ACME}/${path}`)).status]).toEqual([
+      200, 404, 404,
+    ]);
+  });
+
+  it('what nobody has put is empty, not missing', async () => {
+    const budgets = await world.call('GET', '/v1/tenants/new/budgets');
+    const settings = await world.call('GET', '/v1/tenants/new');
+    expect([budgets.body.value, settings.body.value]).toEqual([{ ceilings: [] }, {}]);
+  });
+
+  it('the status counts what there is', async () => {
+    const { body } = await world.call('GET', `${ACME}/status`);
+    expect(body).toEqual({
+      revision: REVISION,
+      tenant: 'acme',
+      policy: null,
+      floor: null,
+      counts: { agents: 2, facts: 0, issuers: 1, tools: 2, upstreams: 1 },
+    });
+  });
+});
+
+describe('facts', () => {
+  const FACTS = '/v1/tenants/facts/facts';
+
+  it('are put, merged, shown by name and removed', async () => {
+    await world.call('PUT', `${FACTS}/orders/17`, {
+      state: 'open',
+      note: { by: 'ann', text: 'x' },
+    });
+    await world.call('PATCH', `${FACTS}/orders/17`, { state: 'paid', note: { text: null } });
+    const { body } = await world.call('GET', `${FACTS}/orders/17`);
+    expect([body.id, body.value]).toEqual(['orders/17', { state: 'paid', note: { by: 'ann' } }]);
+    expect(await world.call('DELETE', `${FACTS}/orders/17`)).toMatchObject({ body: CHANGED });
+    expect(await world.call('GET', `${FACTS}/orders/17`)).toMatchObject({ status: 404 });
+  });
+
+  it('may be any JSON but null, and named like a path or an address', async () => {
+    const names = ['flags/on', 'people/ann@example.com', 'files/src%2Fmain.ts', 'share/100%25'];
+    for (const [at, name] of names.entries()) await world.call('PUT', `${FACTS}/${name}`, at);
+    const { body } = await world.call('GET', FACTS);
+    expect(body.items.map(({ id, value }: { id: string; value: unknown }) => [id, value])).toEqual([
+      ['files/src%2Fmain.ts', 2],
+      ['flags/on', 0],
+      ['people/ann@example.com', 1],
+      ['share/100%25', 3],
+    ]);
+    // The segment of a call's value is the same: this is what a policy will look up.
+    expect(await world.entry('fact.facts.people/ann=40example=2Ecom')).toMatchObject({ value: 1 });
+  });
+
+  it('change together at one revision', async () => {
+    const changes = [
+      { op: 'put', key: 'stock/a', value: { left: 3 } },
+      { op: 'patch', key: 'stock/a', value: { left: 2 } },
+      { op: 'put', key: 'stock/b', value: { left: 1 } },
+      { op: 'delete', key: 'flags/on' },
+    ];
+    const changed = await world.call('POST', FACTS, { changes });
+    expect(changed).toMatchObject({ status: 200, body: CHANGED });
+    const { body } = await world.call('GET', `${FACTS}?prefix=stock/`);
+    expect(
+      body.items.map(({ id, revision, value }: Record<string, unknown>) => [id, revision, value]),
+    ).toEqual([
+      ['stock/a', changed.body.revision, { left: 2 }],
+      ['stock/b', changed.body.revision, { left: 1 }],
+    ]);
+    expect(await world.call('GET', `${FACTS}/flags/on`)).toMatchObject({ status: 404 });
+  });
+
+  it('are listed page by page', async () => {
+    const first = await world.call('GET', `${FACTS}?limit=2`);
+    const after = first.body.items[1].id;
+    const rest = await world.call('GET', `${FACTS}?limit=1000&after=${encodeURIComponent(after)}`);
+    expect([first.body.items.length, first.body.more, rest.body.more]).toEqual([2, true, false]);
+    expect(rest.body.items[0].id > after).toBe(true);
+  });
+});
+
+describe('capabilities', () => {
+  it('are minted, known before they are given out, and stored nowhere', async () => {
+    const terms = {
+      agent: 'shop-agent',
+      tools: ['refund_order', 'lookup_*'],
+      forbidden_tools: ['lookup_secret'],
+      upstreams: ['shop'],
+      calls: 5,
+      expires_in_s: 600,
+      task: 't-1',
+      arguments: [{ path: '/currency', one_of: ['EUR', 'NOK'] }],
+      amounts: [{ path: '/amount', max: 99.5 }],
+    };
+    const { status, body } = await world.call('POST', `${ACME}/capabilities`, terms, {
+      as: 'tom',
+      reason: 'for the night shift',
+    });
+    expect([status, body]).toEqual([
+      201,
+      {
+        ...CHANGED,
+        id: expect.any(String),
+        capability: expect.any(String),
+        agent: 'shop-agent',
+        expires_at: MOMENT,
+      },
+    ]);
+    const claims = JSON.parse(Buffer.from(body.capability, 'base64url').toString());
+    expect([claims.tenant, claims.sub, claims.cav.map(({ t }: { t: string }) => t)]).toEqual([
+      'acme',
+      'shop-agent',
+      [
+        'agent_lock',
+        'exp',
+        'tool_allow',
+        'tool_deny',
+        'upstream',
+        'task',
+        'args',
+        'amount',
+        'max_calls',
+      ],
+    ]);
+    const keyed = await world.operator.bucket('keyed');
+    const minted = await keyed.get(mintedKey('acme', body.id));
+    const guess = verifyCapability(body.capability, [Buffer.alloc(32)]);
+    expect(guess.ok).toBe(false);
+    expect(minted?.json()).toMatchObject({ caveats: 9, agent: 'shop-agent' });
+    const stream = await world.operator.jsm.streams.info('CONTROL');
+    const stored = await world.operator.jsm.streams.getMessage('CONTROL', {
+      seq: stream.state.last_seq,
+    });
+    const text = stored?.string() ?? '';
+    expect(text).toContain('for the night shift');
+    expect(text).not.toContain(body.capability);
+    expect(text).not.toContain(claims.sig);
+  });
+});
+
+describe('who may what', () => {
+  /** A request that would succeed, for the operations that need more than a path. */
+  const path = (template: string) =>
+    template
+      .replace('{tenant}', 'acme')
+      .replace('{id}', 'x')
+      .replace('{agent}', 'x')
+      .replace('{name}', 'x')
+      .replace('{digest}', `sha256:${'0'.repeat(64)}`)
+      .replace('{key}', 'x');
+  const operations = Object.entries(ADMIN_OPERATIONS);
+  const allowed: Record<Person, (role: string) => boolean> = {
+    ada: () => true,
+    olga: (role) => role !== 'admin',
+    vera: (role) => role === 'viewer',
+    tom: (role) => role !== 'admin',
+  };
+
+  it.each(operations)('%s is refused without a token', async (_, { method, path: template }) => {
+    const answer = await world.call(method, path(template), undefined, { as: 'nobody' });
+    expect([answer.status, answer.body.error.code]).toEqual([401, 'operator.missing']);
+    expect(answer.headers.get('www-authenticate')).toContain('Bearer');
+  });
+
+  it.each(operations)('%s takes its role', async (_, { method, path: template, role }) => {
+    for (const person of ['olga', 'vera', 'tom'] as const) {
+      // A body that no operation takes: what passes the roles is refused as malformed, and nothing changes.
+      const raw = method === 'GET' ? {} : { raw: '[' };
+      const answer = await world.call(method, path(template), undefined, { as: person, ...raw });
+      const roles = answer.body.error?.code === 'operator.role';
+      expect([person, roles]).toEqual([person, !allowed[person](role)]);
+    }
+  });
+
+  it('an operator of one tenant has no other, and not the platform', async () => {
+    const codes = [];
+    for (const tenant of ['acme', 'other', '_platform']) {
+      const { body } = await world.call('GET', `/v1/tenants/${tenant}/status`, undefined, {
+        as: 'tom',
+      });
+      codes.push(body.error?.code ?? body.tenant);
+    }
+    const { body } = await world.call('GET', '/v1/tenants', undefined, { as: 'tom' });
+    expect([codes, body.tenants]).toEqual([
+      ['acme', 'operator.tenant', 'operator.tenant'],
+      ['acme'],
+    ]);
+  });
+
+  it('the platform is changed by admins only', async () => {
+    const body = { changes: [{ op: 'put', key: 'x', value: 1 }] };
+    const olga = await world.call('POST', '/v1/tenants/_platform/facts', body, { as: 'olga' });
+    const ada = await world.call('POST', '/v1/tenants/_platform/facts', body);
+    expect([olga.body.error.code, ada.status]).toEqual(['operator.role', 200]);
+  });
+
+  it('a person says who they are', async () => {
+    const { body } = await world.call('GET', '/v1/operator', undefined, { as: 'tom' });
+    expect(body).toEqual({ id: 'tom', name: 'Tom', roles: ['operator'], tenants: ['acme'] });
+  });
+
+  it('persons are registered without their tokens being shown, and lose every right at once', async () => {
+    const eve = { name: 'Eve', roles: ['viewer'], token_hash: `sha256:${'1'.repeat(64)}` };
+    await world.call('PUT', '/v1/operators/eve', eve);
+    const { body } = await world.call('GET', '/v1/operators');
+    expect(body.items.at(1)).toMatchObject({ id: 'eve', value: { name: 'Eve' } });
+    expect(JSON.stringify(body)).not.toContain('sha256:');
+    const gone = await world.call('DELETE', '/v1/operators/eve');
+    const last = await world.call('DELETE', '/v1/operators/ada');
+    expect([gone.status, last.body.error.code]).toEqual([200, 'operator.last_admin']);
+  });
+});
+
+describe('what is refused', () => {
+  const digest = `sha256:${'0'.repeat(64)}`;
+  const low = { kty: 'OKP', crv: 'Ed25519', x: Buffer.alloc(32).toString('base64url') };
+  type Row = readonly [
+    name: string,
+    request: readonly [method: string, path: string, body?: unknown],
+    refused: readonly [status: number, code: string, path?: string],
+  ];
+  const ROWS: readonly Row[] = [
+    [
+      'an unknown member',
+      ['PUT', 'agents/a', { class: 'x', color: 1 }],
+      [400, 'request.schema', '/color'],
+    ],
+    [
+      'an unknown member deep inside',
+      ['PUT', 'tools', { tools: [{ name: 'a', size: 1 }] }],
+      [400, 'request.schema', '/tools/0/size'],
+    ],
+    ['a wrong type', ['PUT', 'agents/a', { class: 7 }], [400, 'request.schema', '/class']],
+    ['a missing member', ['POST', 'capabilities', {}], [400, 'request.schema']],
+    [
+      'a body where there is none',
+      ['POST', `policies/${digest}/activate`, { force: true }],
+      [400, 'request.schema'],
+    ],
+    ['an unknown query parameter', ['GET', 'facts?color=red'], [400, 'request.schema']],
+    ['a limit out of range', ['GET', 'facts?limit=0'], [400, 'request.schema']],
+    ['an unknown path', ['GET', 'nothing'], [404, 'request.not_found']],
+    ['a method that a path does not have', ['POST', 'budgets', {}], [405, 'request.method']],
+    ['an unknown agent', ['GET', 'agents/nobody'], [404, 'thing.not_found']],
+    ['an issuer id with a slash', ['PUT', 'issuers/a%2Fb', ISSUER], [404, 'request.not_found']],
+    [
+      'an issuer without keys',
+      ['PUT', 'issuers/a', { issuer: 'https://a', audiences: ['x'] }],
+      [400, 'request.schema'],
+    ],
+    [
+      'keys fetched without TLS',
+      [
+        'PUT',
+        'issuers/a',
+        { issuer: 'https://a', jwks_uri: 'http://idp.example/keys', audiences: ['x'] },
+      ],
+      [422, 'url.refused', '/jwks_uri'],
+    ],
+    [
+      'a private key',
+      [
+        'PUT',
+        'issuers/a',
+        { ...ISSUER, issuer: 'https://a', jwks: { keys: [{ ...jwk, d: 'AA' }] } },
+      ],
+      [422, 'issuer.keys', '/jwks/keys/0'],
+    ],
+    [
+      'a key of small order',
+      ['PUT', 'issuers/a', { ...ISSUER, issuer: 'https://a', jwks: { keys: [low] } }],
+      [422, 'issuer.keys', '/jwks/keys/0'],
+    ],
+    [
+      'a symmetric algorithm',
+      ['PUT', 'issuers/a', { ...ISSUER, issuer: 'https://a', algorithms: ['HS256'] }],
+      [422, 'issuer.algorithm', '/algorithms/0'],
+    ],
+    [
+      'an issuer under a second id',
+      ['PUT', 'issuers/twin', ISSUER],
+      [409, 'issuer.taken', '/issuer'],
+    ],
+    [
+      'an upstream that is no address',
+      ['PUT', 'upstreams/a', { url: 'file:///etc/passwd' }],
+      [422, 'url.refused', '/url'],
+    ],
+    [
+      'a credential in an address',
+      ['PUT', 'upstreams/a', { url: 'https://me:pw@x.example' }],
+      [422, 'url.refused', '/url'],
+    ],
+    [
+      'a tool of an unknown upstream',
+      ['PUT', 'tools', { tools: [{ name: 'a', upstream: 'none' }] }],
+      [422, 'tool.upstream', '/tools/0/upstream'],
+    ],
+    [
+      'a tool twice',
+      ['PUT', 'tools', { tools: [{ name: 'a' }, { name: 'a' }] }],
+      [422, 'tool.repeated'],
+    ],
+    [
+      'a schema that is none',
+      [
+        'PUT',
+        'tools',
+        { tools: [{ name: 'a', input_schema: { properties: { x: { type: 'text' } } } }] },
+      ],
+      [422, 'tool.schema', '/tools/0/input_schema'],
+    ],
+    [
+      'a time zone that is none',
+      ['PUT', '', { time_zone: 'Mars/Base' }],
+      [422, 'tenant.time_zone', '/time_zone'],
+    ],
+    ['a fact that is null', ['PUT', 'facts/a', null], [422, 'facts.null']],
+    [
+      'a fact that holds null',
+      ['PUT', 'facts/a', { b: [{ c: null }] }],
+      [422, 'facts.null', '/b/0/c'],
+    ],
+    [
+      'a patch that would put null',
+      ['PATCH', 'facts/a', { b: [null] }],
+      [422, 'facts.null', '/b/0'],
+    ],
+    ['a fact without a name', ['PUT', 'facts/', 1], [422, 'facts.key']],
+    ['an empty segment', ['PUT', 'facts/a//b', 1], [422, 'facts.key']],
+    ['a broken escape', ['PUT', 'facts/a%ff', 1], [404, 'request.not_found']],
+    [
+      'a fact that is too large',
+      ['PUT', 'facts/a', 'x'.repeat(256 * 1024)],
+      [413, 'facts.too_large'],
+    ],
+    [
+      'a deletion with a value',
+      ['POST', 'facts', { changes: [{ op: 'delete', key: 'a', value: 1 }] }],
+      [400, 'request.schema', '/changes/0'],
+    ],
+    [
+      'an unknown operation on facts',
+      ['POST', 'facts', { changes: [{ op: 'add', key: 'a', value: 1 }] }],
+      [400, 'request.schema', '/changes/0/op'],
+    ],
+    [
+      'a capability for an unknown agent',
+      ['POST', 'capabilities', { agent: 'nobody' }],
+      [422, 'agent.unknown', '/agent'],
+    ],
+    [
+      'a capability for too long',
+      ['POST', 'capabilities', { agent: 'shop-agent', expires_in_s: 32 * 86_400 }],
+      [400, 'request.schema', '/expires_in_s'],
+    ],
+    [
+      'two conditions in one',
+      [
+        'POST',
+        'capabilities',
+        { agent: 'shop-agent', arguments: [{ path: '/a', equals: 1, min: 0 }] },
+      ],
+      [422, 'capability.terms', '/arguments/0'],
+    ],
+    [
+      'a malformed tool pattern',
+      ['POST', 'capabilities', { agent: 'shop-agent', tools: ['[a'] }],
+      [422, 'capability.terms', '/tools'],
+    ],
+    ['a policy that nobody put', ['GET', `policies/${digest}`], [404, 'thing.not_found']],
+    [
+      'the activation of such a policy',
+      ['POST', `policies/${digest}/activate`],
+      [404, 'thing.not_found'],
+    ],
+  ];
+  it.each(ROWS)('%s', async (_, [method, path, body], [status, code, at]) => {
+    const before = (await world.operator.jsm.streams.info('CONTROL')).state.last_seq;
+    const answer = await world.call(method, `${ACME}${path === '' ? '' : `/${path}`}`, body);
+    const { error } = answer.body;
+    expect([answer.status, error.code, error.path]).toEqual([status, code, at]);
+    expect(error.help).not.toBe('');
+    expect((await world.operator.jsm.streams.info('CONTROL')).state.last_seq).toBe(before);
+  });
+
+  const BODIES: readonly (readonly [name: string, raw: string, type: string, code: string])[] = [
+    ['no JSON', '{', 'application/json', 'request.syntax'],
+    ['a key twice', '{"class":"a","class":"b"}', 'application/json', 'request.duplicate_key'],
+    ['another content type', 'class: a', 'text/yaml', 'request.content_type'],
+    ['a number beyond 2^53', '{"class":9007199254740993}', 'application/json', 'request.number'],
+    ['a prototype', '{"__proto__":{}}', 'application/json', 'request.forbidden_key'],
+    [
+      'more than 2 MiB',
+      `"${'x'.repeat(2 * 1024 * 1024)}"`,
+      'application/json',
+      'request.too_large',
+    ],
+  ];
+  it.each(BODIES)('%s', async (_, raw, type, code) => {
+    const { body } = await world.call('PUT', `${ACME}/agents/a`, undefined, { raw, type });
+    expect(body.error.code).toBe(code);
+  });
+
+  it('what would make too large a record', async () => {
+    const value = 'x'.repeat(200 * 1024);
+    const changes = ['a', 'b', 'c', 'd'].map((key) => ({ op: 'put', key, value }));
+    const { body } = await world.call('POST', `${ACME}/facts`, { changes });
+    expect(body.error.code).toBe('request.too_large');
+  });
+
+  it('names that are no tenant', async () => {
+    const { body } = await world.call('GET', '/v1/tenants/Acme.x/status');
+    expect(body.error.code).toBe('tenant.name');
+  });
+
+  it('wrong tokens, soon without a look; a right one still passes', async () => {
+    const wrong = async () => {
+      const answer = await fetch(`${world.url()}/v1/operator`, {
+        headers: { authorization: 'Bearer cso_wrong' },
+      });
+      return answer.status;
+    };
+    const statuses = [];
+    for (let attempt = 0; attempt < 25; attempt += 1) statuses.push(await wrong());
+    expect([statuses[0], statuses.at(-1)]).toEqual([401, 429]);
+    expect(await world.call('GET', '/v1/operator')).toMatchObject({ status: 200 });
+  });
+});
+
+it('the OpenAPI document is served to everybody', async () => {
+  const { body } = await world.call('GET', '/openapi.json', undefined, { as: 'nobody' });
+  expect(body.openapi).toBe('3.1.0');
+});
