@@ -6,7 +6,6 @@ import {
   type CallLines,
   CLOCK_SKEW_MS,
   decodeCalls,
-  encodeAnswers,
   MalformedMessage,
   type WorkerAnswer,
 } from '#contracts/call.ts';
@@ -18,6 +17,7 @@ import type { Bus, Msg } from '#host/nats.ts';
 
 import type { Call } from './decide.ts';
 import { refused } from './judge.ts';
+import { createOutbox } from './outbox.ts';
 import type { Bundles } from './points/bundles.ts';
 import type { Catalogue } from './points/catalogue.ts';
 
@@ -40,7 +40,7 @@ export interface ServeParts {
 
 /** Serves until drained. */
 export function serveCalls(bus: Bus, parts: ServeParts): { readonly drain: () => Promise<void> } {
-  const outbox = createOutbox(bus);
+  const outbox = createOutbox((subject, message) => bus.publish(subject, message));
   let open = 0;
   const handle = async (lines: CallLines, reply: string) => {
     open += 1;
@@ -104,29 +104,4 @@ async function answerTo(lines: CallLines, parts: ServeParts): Promise<WorkerAnsw
     tool: parts.catalogue.find(envelope.tenant, envelope.upstream, envelope.tool),
   };
   return envelope.ask === 'visible' ? parts.visible(call) : parts.judge(call);
-}
-
-interface Outbox {
-  readonly put: (reply: string, answer: WorkerAnswer) => void;
-  readonly flush: () => void;
-}
-
-/** Collects the answers of one turn per ingress; any reply subject of an ingress reaches it. */
-function createOutbox(bus: Bus): Outbox {
-  let waiting = new Map<string, { readonly reply: string; readonly answers: WorkerAnswer[] }>();
-  const flush = () => {
-    const ready = waiting;
-    waiting = new Map();
-    for (const { reply, answers } of ready.values()) bus.publish(reply, encodeAnswers(answers));
-  };
-  return {
-    flush,
-    put: (reply, answer) => {
-      if (waiting.size === 0) setImmediate(flush);
-      const inbox = reply.slice(0, reply.lastIndexOf('.'));
-      const group = waiting.get(inbox);
-      if (group === undefined) waiting.set(inbox, { reply, answers: [answer] });
-      else group.answers.push(answer);
-    },
-  };
 }
