@@ -121,7 +121,7 @@ const BEARER = /^bearer +([A-Za-z0-9._~+/=-]+)$/i;
 /** The bearer token of a request; '' when there is none. @throws Refused identity.malformed, request.header */
 export function bearerOf(request: FastifyRequest): string {
   const header = request.headers.authorization;
-  if (header === undefined) return '';
+  if (header === undefined || header === '') return '';
   if (header.includes(',')) throw new Refused('request.header', 'Authorization is repeated.');
   const token = BEARER.exec(header)?.[1];
   if (token === undefined || token.length > TOKEN_CHARS_MAX)
@@ -197,17 +197,22 @@ export function bodyAs<T>(request: FastifyRequest, shape: Shape<T>): T {
   return body as T; // `Check` just held
 }
 
+interface Fault {
+  readonly keyword: string;
+  readonly instancePath: string;
+  readonly message: string;
+}
+
 /** What a compiled schema offers. */
 export interface Shape<T> {
   readonly Check: (value: unknown) => value is T;
-  readonly Errors: (
-    value: unknown,
-  ) => { readonly instancePath: string; readonly message: string }[];
+  readonly Errors: (value: unknown) => Fault[];
 }
 
 /** Place and kind of the first fault of a value that does not fit; places are names of the schema, never input. */
 export function faultOf(shape: Shape<unknown>, value: unknown, at = ''): string {
-  const [fault] = shape.Errors(value);
+  // An unknown property is reported twice; the report at its own place would repeat its name.
+  const fault = shape.Errors(value).find(({ keyword }) => keyword !== 'boolean');
   const place = at + (fault?.instancePath ?? '');
   return `${place === '' ? 'The body' : place} ${fault?.message ?? 'does not fit'}.`;
 }

@@ -6,6 +6,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { anyFreePort } from '#cli/local/ports.ts';
 import {
   type CallEnvelope,
   type CallLines,
@@ -15,9 +16,10 @@ import {
 } from '#contracts/call.ts';
 import { CONTROL_KEYS } from '#contracts/control.ts';
 import { asDecisionId, type TenantId, uuid7 } from '#contracts/ids.ts';
+import { checkMac } from '#contracts/mac.ts';
 import { publicReason, type Reason } from '#contracts/reasons.ts';
 import { decodeRecords } from '#contracts/record.ts';
-import { SUBJECTS, WORKER_QUEUE } from '#contracts/subjects.ts';
+import { HEADERS, SUBJECTS, WORKER_QUEUE } from '#contracts/subjects.ts';
 import { readConfig } from '#host/config.ts';
 import { type Bus, connectBus } from '#host/nats.ts';
 
@@ -42,10 +44,19 @@ export interface Answered {
   readonly body: Record<string, any>; // oxlint-disable-line typescript/no-explicit-any -- answers of many shapes
 }
 
+export interface StoredOutcome {
+  readonly leaf: unknown;
+  readonly payload: { readonly salts: Record<string, string>; readonly sections: unknown };
+  readonly mac: ReturnType<typeof checkMac>;
+}
+
 export interface TestIngress {
   readonly nats: TestNats;
   readonly url: string;
+  readonly healthUrl: string;
   readonly operator: Bus;
+  /** Key by which the ingress signs what it stores. */
+  readonly macKey: Uint8Array;
   readonly ingressBus: () => Promise<Bus>;
   /** Every message with calls, in order, as the workers' queue group gets it. */
   readonly standIn: (handle: Handle) => Promise<{ readonly stop: () => Promise<void> }>;
@@ -55,8 +66,8 @@ export interface TestIngress {
     body: unknown,
     headers?: Readonly<Record<string, string>>,
   ) => Promise<Answered>;
-  /** Leaf and payload of every stored outcome. */
-  readonly outcomes: () => Promise<{ readonly leaf: any; readonly payload: any }[]>; // oxlint-disable-line typescript/no-explicit-any
+  /** Every stored outcome, and who signed it. */
+  readonly outcomes: () => Promise<StoredOutcome[]>;
   readonly close: () => Promise<void>;
 }
 
@@ -137,18 +148,20 @@ export async function startIngress(
     await writeFile(join(dir, name), text, { mode: 0o600 });
     return join(dir, name);
   };
+  const macKey = randomBytes(32);
+  const healthPort = await anyFreePort();
   const running = await start(
     readConfig(IngressConfig, {
       COUNTERSIGN_NATS_URL: nats.url,
       COUNTERSIGN_NATS_PASSWORD_FILE: nats.passwordFile('ingress'),
       COUNTERSIGN_NATS_MONITOR_URL: nats.monitorUrl,
-      COUNTERSIGN_HEALTH_PORT: '0',
+      COUNTERSIGN_HEALTH_PORT: String(healthPort),
       COUNTERSIGN_INGRESS_PORT: '0',
       COUNTERSIGN_LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
       COUNTERSIGN_SEAL_KEY_FILE: await file('seal', randomBytes(32).toString('base64')),
       COUNTERSIGN_MAC_KEYS_FILE: await file(
         'mac.json',
-        JSON.stringify({ ingress: randomBytes(32).toString('base64') }),
+        JSON.stringify({ ingress: macKey.toString('base64') }),
       ),
       ...environment,
     }),
@@ -158,7 +171,9 @@ export async function startIngress(
   return {
     nats,
     url: running.url,
+    healthUrl: `http://127.0.0.1:${healthPort}`,
     operator,
+    macKey,
     ingressBus: () => bus('ingress'),
     put,
     standIn: async (handle) => {
@@ -172,7 +187,7 @@ export async function startIngress(
       });
       // A round trip, so that the broker knows of the subscription.
       await worker.epoch('DECISIONS');
-      return { stop: subscription.drain };
+      return { stop: () => subscription.drain() };
     },
     post: async (path, body, headers = {}) => {
       const response = await fetch(running.url + path, {
@@ -193,15 +208,18 @@ export async function startIngress(
     },
     outcomes: async () => {
       const { state } = await operator.jsm.streams.info('OUTCOMES');
-      const stored = [];
+      const stored: StoredOutcome[] = [];
       for (let seq = 1; seq <= state.last_seq; seq += 1) {
         const message = await operator.jsm.streams.getMessage('OUTCOMES', { seq });
-        for (const { leaf, payload } of decodeRecords(
-          Buffer.from(message?.data ?? []).toString(),
-        )) {
+        if (message === null) continue;
+        const header = message.header.get(HEADERS.mac);
+        const signed = { subject: message.subject, body: message.data, header };
+        const mac = checkMac(new Map([['ingress', [macKey]]]), signed);
+        for (const { leaf, payload } of decodeRecords(message.string())) {
           stored.push({
             leaf: JSON.parse(leaf) as unknown,
-            payload: JSON.parse(payload) as unknown,
+            payload: JSON.parse(payload) as StoredOutcome['payload'],
+            mac,
           });
         }
       }
