@@ -30,13 +30,12 @@ async function down(options: { readonly json?: true }): Promise<void> {
   let stopped: string[] = [];
   if (supervisor !== undefined) {
     progress(`stopping ${names.toReversed().join(', ')}`);
-    await endProcess(supervisor, STOP_MS_MAX);
+    await endProcess(supervisor, Date.now() + STOP_MS_MAX);
     stopped = names;
   }
   // What is left now had lost its supervisor.
   stopped = [...new Set([...stopped, ...(await endLeftovers(dir))])];
   clearRun(dir);
   if (options.json === true) printJson({ stopped });
-  else
-    print(stopped.length === 0 ? 'nothing was running' : 'stopped; the data stays in .countersign');
+  else print(stopped.length === 0 ? 'nothing was running' : `stopped; the data stays in ${dir}`);
 }

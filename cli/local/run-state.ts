@@ -53,7 +53,7 @@ export interface SystemState {
   readonly hints?: readonly Hint[];
 }
 
-/** How long a leftover may take to end in order. */
+/** How long all leftovers together may take to end in order. */
 const LEFTOVER_MS_MAX = 10_000;
 const LOCK_ATTEMPTS = 5;
 /** A first start may build two programs; see binaries.ts. */
@@ -114,20 +114,17 @@ export function clearRun(dir: string): void {
 /** Ends what a killed supervisor left running, last started first. Gives the names. Foreign processes are safe. */
 export async function endLeftovers(dir: string): Promise<string[]> {
   const ended: string[] = [];
+  const deadline = Date.now() + LEFTOVER_MS_MAX;
   for (const recorded of readState(dir)?.processes.toReversed() ?? []) {
     if (!(await isAlive(recorded))) continue;
     ended.push(recorded.name);
-    await endProcess(recorded);
+    await endProcess(recorded, deadline);
   }
   return ended;
 }
 
-/** Ends a recorded process in order, by force after the bound; returns when it is gone. */
-export async function endProcess(
-  recorded: ProcessIdentity,
-  boundMs = LEFTOVER_MS_MAX,
-): Promise<void> {
-  const deadline = Date.now() + boundMs;
+/** Ends a recorded process in order, by force after the deadline; returns when it is gone. */
+export async function endProcess(recorded: ProcessIdentity, deadline: number): Promise<void> {
   // SIGINT is an orderly end for our services, for nats-server and, other than SIGTERM, also for Postgres.
   await signalOnce(recorded, 'SIGINT');
   while (await isAlive(recorded)) {
