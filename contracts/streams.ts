@@ -67,7 +67,8 @@ export interface ConsumerSpec {
 const chained = (stream: StreamName): ConsumerSpec => ({
   stream,
   process: 'audit-chainer',
-  ackWaitMs: 30_000,
+  // What a killed chainer held comes again after this; handling a batch takes far less.
+  ackWaitMs: 10_000,
   deliveriesMax: -1, // evidence is never given up: a poison record is chained as an alert by the chainer itself
   pendingMax: 2_000,
 });
@@ -80,7 +81,7 @@ export const CONSUMERS = {
   'project-control': {
     stream: 'CONTROL',
     process: 'admin',
-    ackWaitMs: 10_000,
+    ackWaitMs: 3_000,
     deliveriesMax: -1,
     pendingMax: 1,
   },
