@@ -12,14 +12,14 @@ import { POLICY_ENTRYPOINTS, policyInputJsonSchema, type PolicyRole } from '#con
 
 import { type Bundle, type NamedBundle, nameBundle, PolicyBundleError } from './bundle.ts';
 import { compileSources } from './compile.ts';
-import { asWarning, errorIn, type Finding, findingsOf, inBundle } from './findings.ts';
+import { asWarning, errorIn, type Finding, findingsOf } from './findings.ts';
 import {
-  LAYOUT,
   opaVersion,
   runOpa,
   SCHEMA_ARGS,
   SCHEMA_FILE,
   SOURCES_ARGS,
+  SOURCES_FOLDER,
   type Workplace,
 } from './opa.ts';
 import { missingDecision, readSources, type Sources } from './sources.ts';
@@ -68,7 +68,7 @@ const hasError = (findings: readonly Finding[]) =>
 
 async function layOut(folder: string, { forOpa, facts }: Sources): Promise<void> {
   for (const [path, text] of Object.entries(forOpa)) {
-    const file = join(folder, LAYOUT, path);
+    const file = join(folder, SOURCES_FOLDER, path);
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, text, { flag: 'wx' });
   }
@@ -116,7 +116,7 @@ async function build(
     files: { ...request.files },
     data: compiled.data,
     facts: sources.facts,
-    opa: await opaVersion(place.opa),
+    opa: await opaVersion(place),
     entrypoint,
     wasm: compiled.wasm,
   };
@@ -128,19 +128,19 @@ async function build(
 
 /** Types, strictness, admitted functions and the rule that is asked; how it is laid out is only a warning. */
 async function check(
-  { opa, folder, role }: Workplace,
+  place: Workplace,
   files: Readonly<Record<string, string>>,
 ): Promise<readonly Finding[]> {
   const args = ['check', '--strict', ...SOURCES_ARGS, ...SCHEMA_ARGS, '--max-errors', '100'];
-  const answer = await runOpa(opa, folder, [...args, '--format', 'json']);
+  const answer = await runOpa(place, [...args, '--format', 'json']);
   if (!answer.ok) return findingsOf(answer.stderr || answer.stdout);
-  const missing = missingDecision(files, role);
+  const missing = missingDecision(files, place.role);
   if (missing !== undefined) return [missing];
-  const { stdout } = await runOpa(opa, folder, ['fmt', '--list', LAYOUT]);
+  const { stdout } = await runOpa(place, ['fmt', '--list', '.']);
   return stdout
     .split('\n')
     .filter((line) => line.endsWith('.rego'))
-    .map((line) => asWarning(errorIn(inBundle(line), 'fmt', 'run "opa fmt --write" on this file')));
+    .map((line) => asWarning(errorIn(line, 'fmt', 'run "opa fmt --write" on this file')));
 }
 
 /** The bundle with its digest once it has been seen to load; else the finding. */

@@ -6,7 +6,7 @@ import { type JsonObject, parseStrict } from '#contracts/json.ts';
 
 import { BUNDLE_LIMITS } from './bundle.ts';
 import { errorIn, type Finding, findingsOf } from './findings.ts';
-import { runOpa, SOURCES_ARGS, type Workplace } from './opa.ts';
+import { OUTPUT_FILE, runOpa, SOURCES_ARGS, type Workplace } from './opa.ts';
 import { readTar } from './tarball.ts';
 
 export type Compiled =
@@ -15,16 +15,19 @@ export type Compiled =
 
 /** Base64 of the module and the merged data, or what the compiler says. */
 export async function compileSources(
-  { opa, folder }: Workplace,
+  place: Workplace,
   entrypoints: readonly string[],
   withoutTests = false,
 ): Promise<Compiled> {
   const rules = entrypoints.flatMap((entrypoint) => ['--entrypoint', entrypoint]);
   const ignored = withoutTests ? ['--ignore', '*_test.rego'] : [];
   const args = ['build', ...SOURCES_ARGS, '--target', 'wasm', ...rules, ...ignored];
-  const answer = await runOpa(opa, folder, [...args, '--output', 'out.tar.gz']);
+  const answer = await runOpa(place, [...args, '--output', `../${OUTPUT_FILE}`]);
   if (!answer.ok) return { findings: findingsOf(answer.stderr || answer.stdout) };
-  const entries = await readTar(await readFile(join(folder, 'out.tar.gz')), BUNDLE_LIMITS.bytes);
+  const entries = await readTar(
+    await readFile(join(place.folder, OUTPUT_FILE)),
+    BUNDLE_LIMITS.bytes,
+  );
   const bytesOf = (path: string) => entries.find((entry) => entry.path === path)?.bytes;
   const wasm = bytesOf('/policy.wasm');
   if (wasm === undefined || wasm.length > BUNDLE_LIMITS.wasmBytes) {

@@ -1,6 +1,5 @@
 /** What is said about a policy's sources: where, how bad, and what to do. */
 import { whyLeftOut } from './capabilities.ts';
-import { LAYOUT } from './opa.ts';
 
 export interface Finding {
   /** An error keeps the bundle from being made. */
@@ -43,19 +42,16 @@ interface OpaError {
 export function findingsOf(answer: string): Finding[] {
   const errors = parseErrors(answer);
   if (errors === undefined) {
-    const words = inBundle(answer).trim();
+    const words = answer.trim();
     return [errorIn('', 'opa', words === '' ? 'opa failed without a word' : words.slice(0, 2_000))];
   }
   return errors.map(({ message = '', code = 'opa', location, details }) =>
-    errorIn(inBundle(location?.file ?? ''), code, explained(inBundle(message), details), {
+    errorIn(location?.file ?? '', code, explained(message, details), {
       line: location?.row ?? 0,
       column: location?.col ?? 0,
     }),
   );
 }
-
-/** Names of files as their author knows them. */
-export const inBundle = (words: string): string => words.replaceAll(`${LAYOUT}/`, '');
 
 function parseErrors(answer: string): readonly OpaError[] | undefined {
   try {

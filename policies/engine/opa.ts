@@ -1,5 +1,6 @@
 /** Runs the opa command over sources of a tenant: bounded in time, memory and output, without environment. */
 import { execFile } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { PolicyRole } from '#contracts/policy.ts';
@@ -8,7 +9,7 @@ import type { PolicyRole } from '#contracts/policy.ts';
 export interface Workplace {
   /** Path of the opa command. */
   readonly opa: string;
-  /** Private and temporary; opa runs in it and sees the policy as LAYOUT. */
+  /** Private and temporary; the policy is laid out in SOURCES_FOLDER below it, where opa runs. */
   readonly folder: string;
   readonly role: PolicyRole;
 }
@@ -19,15 +20,15 @@ export interface OpaAnswer {
   readonly stderr: string;
 }
 
-/** Folder, below the one that opa runs in, where the files of a policy are laid out. */
-export const LAYOUT = 'bundle';
-/** The input's schema, beside it. */
+export const SOURCES_FOLDER = 'sources';
+/** The input's schema, and what a build writes: beside the sources, so that no source is mistaken for them. */
 export const SCHEMA_FILE = 'schema.json';
+export const OUTPUT_FILE = 'out.tar.gz';
 
 const CAPABILITIES = fileURLToPath(new URL('../capabilities.json', import.meta.url));
 /** Arguments that check, test and build share. */
-export const SOURCES_ARGS = ['--bundle', LAYOUT, '--capabilities', CAPABILITIES];
-export const SCHEMA_ARGS = ['--schema', SCHEMA_FILE];
+export const SOURCES_ARGS = ['--bundle', '.', '--capabilities', CAPABILITIES];
+export const SCHEMA_ARGS = ['--schema', `../${SCHEMA_FILE}`];
 
 /** A check takes some 60 ms, a build 80 ms; each test has 5 s of its own. */
 const RUN_MS_MAX = 20_000;
@@ -40,14 +41,13 @@ export class OpaUnavailable extends Error {
   override readonly name = 'OpaUnavailable';
 }
 
-/** What `opa` said; that it refuses is an answer too. @throws OpaUnavailable */
+/** What `opa` said about the sources; that it refuses is an answer too. @throws OpaUnavailable */
 export async function runOpa(
-  opa: string,
-  folder: string,
+  { opa, folder }: Pick<Workplace, 'opa' | 'folder'>,
   args: readonly string[],
 ): Promise<OpaAnswer> {
   const options = {
-    cwd: folder,
+    cwd: join(folder, SOURCES_FOLDER),
     env: ENVIRONMENT,
     timeout: RUN_MS_MAX,
     killSignal: 'SIGKILL',
@@ -67,9 +67,9 @@ export async function runOpa(
 }
 
 /** The version that an opa command states of itself. @throws OpaUnavailable */
-export async function opaVersion(opa: string): Promise<string> {
-  const { stdout } = await runOpa(opa, '/', ['version']);
+export async function opaVersion(place: Workplace): Promise<string> {
+  const { stdout } = await runOpa(place, ['version']);
   const version = /^Version: (\S+)$/m.exec(stdout)?.[1];
-  if (version === undefined) throw new OpaUnavailable(`${opa} is no opa`);
+  if (version === undefined) throw new OpaUnavailable(`${place.opa} is no opa`);
   return version;
 }

@@ -5,7 +5,7 @@
 import { POLICY_ENTRYPOINTS } from '#contracts/policy.ts';
 
 import { compileSources } from './compile.ts';
-import { asWarning, errorIn, type Finding, findingsOf, inBundle } from './findings.ts';
+import { asWarning, errorIn, type Finding, findingsOf } from './findings.ts';
 import { runOpa, SCHEMA_ARGS, SOURCES_ARGS, type Workplace } from './opa.ts';
 import { isTest } from './sources.ts';
 import { type PolicyThread, startPolicyThread } from './thread.ts';
@@ -48,7 +48,7 @@ const TEST_MS_MAX = 5_000;
 /** What the tests of a bundle say. The first failing evaluator ends the run. */
 export async function runTests(place: Workplace): Promise<TestRun> {
   const args = ['test', ...SOURCES_ARGS, ...SCHEMA_ARGS, '--timeout', `${TEST_MS_MAX}ms`];
-  const answer = await runOpa(place.opa, place.folder, [...args, '--format', 'json']);
+  const answer = await runOpa(place, [...args, '--format', 'json']);
   const rows = parseRows(answer.stdout);
   if (rows === undefined) {
     return { findings: findingsOf(answer.stderr || answer.stdout), summary: NO_TESTS };
@@ -81,7 +81,7 @@ const at = ({ location }: Row) => ({ line: location.row, column: location.col })
 
 function failure(row: Row): Finding {
   const why = row.error === undefined ? 'fails' : `fails: ${JSON.stringify(row.error)}`;
-  return errorIn(inBundle(row.location.file), 'test.failed', `${row.name} ${why}`, at(row));
+  return errorIn(row.location.file, 'test.failed', `${row.name} ${why}`, at(row));
 }
 
 interface Coverage {
@@ -92,14 +92,14 @@ interface Coverage {
 }
 
 async function cover(place: Workplace, args: readonly string[]): Promise<TestSummary> {
-  const answer = await runOpa(place.opa, place.folder, [...args, '--coverage', '--format', 'json']);
+  const answer = await runOpa(place, [...args, '--coverage', '--format', 'json']);
   const report = JSON.parse(answer.stdout) as Coverage;
   const files = Object.entries(report.files ?? {}).filter(([file]) => !isTest(file));
   const notCovered = files.flatMap(([file, { not_covered: ranges = [] }]) => {
     const lines = ranges.flatMap(({ start, end }) =>
       Array.from({ length: end.row - start.row + 1 }, (_, n) => start.row + n),
     );
-    return lines.length === 0 ? [] : [{ file: inBundle(file), lines: [...new Set(lines)] }];
+    return lines.length === 0 ? [] : [{ file: file, lines: [...new Set(lines)] }];
   });
   return { ...NO_TESTS, coverage: report.coverage ?? 0, not_covered: notCovered };
 }
@@ -135,7 +135,7 @@ async function differences(
     if (!outcome.ok || !holds(outcome.value)) {
       const why = outcome.ok ? '' : ` (${outcome.detail})`;
       const message = `${row.name} passes interpreted and fails compiled${why}: the compiled one decides`;
-      findings.push(errorIn(inBundle(row.location.file), 'test.differs', message, at(row)));
+      findings.push(errorIn(row.location.file, 'test.differs', message, at(row)));
     }
   }
   return findings;

@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest';
+
+import { HOST_BUILTINS } from '#policies/engine/builtins.ts';
+import { ADMITTED_BUILTINS, NATIVE_BUILTINS, whyLeftOut } from '#policies/engine/capabilities.ts';
+import { differing, expressions, failsStrictly, inBoth, type Outcome } from '#test/support/rego.ts';
+
+/** Sets are printed as lists in no certain order. */
+function sorted(outcome: Outcome): Outcome {
+  if (!('value' in outcome) || !Array.isArray(outcome.value)) return outcome;
+  return { value: outcome.value.map((one) => JSON.stringify(one)).sort() };
+}
+
+describe('a compiled policy answers as the Go evaluator does', () => {
+  test.each(['native.txt', 'host.txt'])('on every expression of %s', async (file) => {
+    const list = expressions(file);
+    const { interpreted, compiled } = await inBoth(list, { admitted: true });
+    const rows = (outcomes: readonly Outcome[]) =>
+      list.map((expression, at) => {
+        const outcome = outcomes[at] ?? { undefined: true };
+        return [expression, expression.startsWith('sorted: ') ? sorted(outcome) : outcome];
+      });
+    expect(rows(compiled)).toEqual(rows(interpreted));
+  });
+
+  test('in every time zone and season', async () => {
+    const zones = ['Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Australia/Lord_Howe'];
+    const moments = Array.from({ length: 40 }, (_, at) => 946_684_800_000 + at * 29_999_990_000);
+    const list = zones.flatMap((zone) =>
+      moments.map(
+        (ms) => `[time.date([${ms}000000, "${zone}"]), time.clock([${ms}000000, "${zone}"])]`,
+      ),
+    );
+    const { interpreted, compiled } = await inBoth(list, { admitted: true });
+    expect(compiled).toEqual(interpreted);
+  });
+
+  test('and fails where Go has an error, instead of leaving a rule undefined', async () => {
+    const list = expressions('host-fails.txt');
+    const { compiled } = await inBoth(list, { admitted: true });
+    const strictly = await Promise.all(list.map(failsStrictly));
+    expect(list.map((expression, at) => [expression, compiled[at], strictly[at]])).toEqual(
+      list.map((expression) => [expression, { fails: true }, true]),
+    );
+  });
+});
+
+/** How a function looks in an expression when it is not called by its name. */
+const SYMBOLS: Readonly<Record<string, string>> = {
+  and: ' & ',
+  div: ' / ',
+  equal: ' == ',
+  gt: ' > ',
+  gte: ' >= ',
+  'internal.member_2': ' in ',
+  'internal.member_3': ', "b" in ',
+  'internal.template_string': '$"',
+  lt: ' < ',
+  lte: ' <= ',
+  minus: ' - ',
+  mul: ' * ',
+  neq: ' != ',
+  or: ' | ',
+  plus: ' + ',
+  rem: ' % ',
+};
+
+test('every admitted function stands in an expression', () => {
+  const cases = [...expressions('native.txt'), ...expressions('host.txt')];
+  const shown = (name: string) =>
+    cases.some((expression) => expression.includes(SYMBOLS[name] ?? `${name}(`));
+  const admitted = [...NATIVE_BUILTINS, ...HOST_BUILTINS].filter(
+    (name) => whyLeftOut(name) === undefined,
+  );
+  // The clock of the Go evaluator cannot be set: builtins.test.ts has that one.
+  expect(admitted.filter((name) => !shown(name))).toEqual(['time.now_ns']);
+});
+
+describe('where the two differ', () => {
+  test('they still differ as written down', async () => {
+    const list = differing();
+    const { interpreted, compiled } = await inBoth(
+      list.map(({ expression }) => expression),
+      { admitted: false },
+    );
+    expect(list.map((row, at) => [row.expression, interpreted[at], compiled[at]])).toEqual(
+      list.map((row) => [row.expression, row.interpreted, row.compiled]),
+    );
+  });
+
+  test('a function that differs is left out, with a reason', () => {
+    for (const { note } of differing().filter(({ handling }) => handling === 'left out')) {
+      expect([note, ADMITTED_BUILTINS.includes(note), typeof whyLeftOut(note)]).toEqual([
+        note,
+        false,
+        'string',
+      ]);
+    }
+  });
+});
