@@ -1,0 +1,185 @@
+/**
+ * The bus for programs in other languages: an AsyncAPI 3.0 document of every subject, and a JSON Schema (2020-12) of
+ * every line that travels on it.
+ */
+import { type TSchema, Type } from 'typebox';
+
+import { CallEnvelope, WorkerAnswer } from './call.ts';
+import { ChainEntry } from './chain.ts';
+import { CHANGES } from './change.ts';
+import { ControlLeaf } from './control.ts';
+import { DecisionLeaf } from './decision.ts';
+import { OutcomeLeaf } from './outcome.ts';
+import { Payload } from './payload.ts';
+import { PolicyOutput } from './policy.ts';
+import { STREAMS } from './streams.ts';
+import { HEADERS, WORKER_QUEUE } from './subjects.ts';
+
+const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
+
+/** Every kind of line, by the name of its schema. */
+const LINES: Readonly<Record<string, readonly [schema: TSchema, what: string]>> = {
+  'call-envelope': [
+    CallEnvelope,
+    'First line of a call; the second is its arguments as canonical JSON.',
+  ],
+  'worker-answer': [WorkerAnswer, "A worker's answer to one call."],
+  'decision-leaf': [
+    DecisionLeaf,
+    'First line of a decision record: what the chain keeps for ever.',
+  ],
+  'outcome-leaf': [OutcomeLeaf, 'First line of an outcome record.'],
+  'control-leaf': [ControlLeaf, 'First line of a control event.'],
+  payload: [
+    Payload,
+    'Second line of every record: sections with the salts of their commitments. A decision has `input` (policy-input) and `evidence`, an outcome `detail`, a control event `value`.',
+  ],
+  'chain-entry': [ChainEntry, 'What the hash of a chain row covers.'],
+  'policy-output': [PolicyOutput, 'The only answer of a policy that counts.'],
+  'control-values': [
+    Type.Object(
+      Object.fromEntries(
+        Object.entries(CHANGES).map(([kind, actions]) => [kind, Type.Object({ ...actions })]),
+      ),
+    ),
+    'Section `value` of a control event, by kind and action.',
+  ],
+};
+
+const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
+
+/** JSON Schemas by path from the top of the repository. */
+export function lineSchemas(): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(LINES).map(([name, [schema, description]]) => [
+      `contracts/generated/schemas/${name}.schema.json`,
+      json({ $schema: DIALECT, $id: `urn:countersign:schema:${name}:1`, description, ...schema }),
+    ]),
+  );
+}
+
+interface Channel {
+  readonly address: string;
+  readonly description: string;
+  readonly lines: readonly string[];
+  readonly parameters: readonly string[];
+  readonly stream?: keyof typeof STREAMS;
+  readonly writer: string;
+  readonly readers: readonly string[];
+}
+
+const CHANNELS: Readonly<Record<string, Channel>> = {
+  calls: {
+    address: 'v1.call.{tenant}.{shard}',
+    description: `Request-reply in queue group ${WORKER_QUEUE}. The calls of one turn and tenant, two lines each; answers come back as worker-answer lines, grouped, in any order.`,
+    lines: ['call-envelope'],
+    parameters: ['tenant', 'shard'],
+    writer: 'ingress',
+    readers: ['decision-worker'],
+  },
+  decisionBatch: {
+    address: 'v1.decision.batch.{shard}',
+    description: 'Decision records of concurrent calls, any tenants, in one stored message.',
+    lines: ['decision-leaf', 'payload'],
+    parameters: ['shard'],
+    stream: 'DECISIONS',
+    writer: 'decision-worker',
+    readers: ['audit-chainer'],
+  },
+  decisionHold: {
+    address: 'v1.decision.hold.{tenant}',
+    description: 'One escalated decision.',
+    lines: ['decision-leaf', 'payload'],
+    parameters: ['tenant'],
+    stream: 'DECISIONS',
+    writer: 'decision-worker',
+    readers: ['audit-chainer'],
+  },
+  outcomes: {
+    address: 'v1.outcome.{tenant}.{shard}',
+    description: 'What became of an allowed call.',
+    lines: ['outcome-leaf', 'payload'],
+    parameters: ['tenant', 'shard'],
+    stream: 'OUTCOMES',
+    writer: 'ingress',
+    readers: ['audit-chainer'],
+  },
+  control: {
+    address: 'v1.control.{tenant}.{kind}',
+    description: 'A change by a person or a system, one in each message.',
+    lines: ['control-leaf', 'payload'],
+    parameters: ['tenant', 'kind'],
+    stream: 'CONTROL',
+    writer: 'admin',
+    readers: ['audit-chainer', 'admin'],
+  },
+};
+
+const PARAMETERS: Readonly<Record<string, string>> = {
+  tenant: 'Tenant, one token; `_platform` for the platform itself.',
+  shard: 'Number of the shard.',
+  kind: 'Kind of control event.',
+};
+
+const MAC_HEADERS = {
+  type: 'object',
+  required: [HEADERS.mac],
+  properties: {
+    [HEADERS.mac]: {
+      type: 'string',
+      description:
+        '`writer:key id:HMAC-SHA-256` over subject, LF and body. Readers refuse what lacks it.',
+    },
+  },
+};
+
+function messageOf(channel: Channel): object {
+  return {
+    contentType: 'application/x-ndjson',
+    description: `Lines in turn: ${channel.lines.join(', ')}.`,
+    ...(channel.stream === undefined ? {} : { headers: MAC_HEADERS }),
+    payload: { oneOf: channel.lines.map((line) => ({ $ref: `./schemas/${line}.schema.json` })) },
+  };
+}
+
+/** The AsyncAPI document as text. */
+export function asyncapi(): string {
+  const channels = Object.fromEntries(
+    Object.entries(CHANNELS).map(([name, channel]) => [
+      name,
+      {
+        address: channel.address,
+        description: channel.description,
+        parameters: Object.fromEntries(
+          channel.parameters.map((parameter) => [
+            parameter,
+            { description: PARAMETERS[parameter] },
+          ]),
+        ),
+        messages: { lines: messageOf(channel) },
+        ...(channel.stream === undefined ? {} : { 'x-jetstream-stream': channel.stream }),
+      },
+    ]),
+  );
+  const operations = Object.fromEntries(
+    Object.entries(CHANNELS).flatMap(([name, { writer, readers }]) => [
+      [`${name}.send`, { action: 'send', channel: { $ref: `#/channels/${name}` }, title: writer }],
+      ...readers.map((reader) => [
+        `${name}.receive.${reader}`,
+        { action: 'receive', channel: { $ref: `#/channels/${name}` }, title: reader },
+      ]),
+    ]),
+  );
+  return json({
+    asyncapi: '3.0.0',
+    info: {
+      title: 'Countersign bus',
+      version: '1',
+      description: 'Subjects of the platform. Readers outside it get accounts of their own later.',
+      license: { name: 'Apache-2.0' },
+    },
+    defaultContentType: 'application/x-ndjson',
+    channels,
+    operations,
+  });
+}
