@@ -3,14 +3,17 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import pg from 'pg';
 
 import { DATABASE, prepareDatabase } from '#cli/local/database.ts';
 import { CHECKOUT } from '#cli/local/places.ts';
+import { anyFreePort } from '#cli/local/ports.ts';
 import type { DatabaseRole } from '#cli/local/secrets.ts';
 import { type ChainFinding, type ChainHead, showHash, verifyChain } from '#contracts/chain.ts';
 import { macHeader } from '#contracts/mac.ts';
@@ -30,6 +33,13 @@ import { startNats, startPostgres, type TestNats, type TestPostgres } from './se
 export type Writer = 'decision-worker' | 'ingress' | 'admin' | 'approval-escalation';
 const WRITERS: readonly Writer[] = ['decision-worker', 'ingress', 'admin', 'approval-escalation'];
 
+const CONSUMERS_HERE = [
+  ['DECISIONS', 'chain-decisions'],
+  ['OUTCOMES', 'chain-outcomes'],
+  ['CONTROL', 'chain-control'],
+] as const;
+const ACK_WAIT_MS = 2_000;
+
 /** One row of a chain with its payload, as it lies in the database. */
 export interface StoredRow {
   readonly sequence: number;
@@ -41,6 +51,19 @@ export interface StoredRow {
   readonly entry: string;
   readonly hash: string;
   readonly payload: string;
+}
+
+export interface ChainerProcess {
+  /** What /readyz says; status 0 while nobody listens. */
+  readonly readiness: () => Promise<Readiness>;
+  /** Its exit code, null when the signal ended it. */
+  readonly end: (signal: 'SIGTERM' | 'SIGKILL') => Promise<number | null>;
+}
+
+export interface Readiness {
+  readonly status: number;
+  readonly ready?: boolean;
+  readonly reasons?: readonly string[];
 }
 
 export interface Evidence {
@@ -59,8 +82,8 @@ export interface Evidence {
     options?: { readonly mac?: string },
   ) => Promise<number>;
   readonly startChainer: (hooks?: Pick<Chaining, 'afterCommit'>) => Promise<Running>;
-  /** The chainer as a process of its own. The caller MUST end it. */
-  readonly spawnChainer: () => ChildProcess;
+  /** The chainer as a process of its own, listening for health. */
+  readonly spawnChainer: () => Promise<ChainerProcess>;
   readonly rows: (tenant: string) => Promise<StoredRow[]>;
   /** What is wrong with a tenant's chain as it lies there, undefined when it is intact. */
   readonly verify: (tenant: string) => Promise<ChainFinding | undefined>;
@@ -94,13 +117,17 @@ export async function startEvidence(
     monitorUrl: nats.monitorUrl,
   });
   await migrateStreams(bus, { replicas: 1, shrink: 64 });
+  for (const [stream, name] of CONSUMERS_HERE) {
+    // What a killed process held is delivered again soon, and slow work is delivered twice.
+    await bus.jsm.consumers.update(stream, name, { ack_wait: ACK_WAIT_MS * 1_000_000 });
+  }
 
   const keys = new Map(WRITERS.map((writer) => [writer, randomBytes(32)]));
   const file = async (name: string, content: string): Promise<string> => {
     await writeFile(join(folder, name), content);
     return join(folder, name);
   };
-  const config = readConfig(ChainerConfig, {
+  const environment = {
     COUNTERSIGN_NATS_URL: nats.url,
     COUNTERSIGN_NATS_PASSWORD_FILE: nats.passwordFile('audit-chainer'),
     COUNTERSIGN_NATS_MONITOR_URL: nats.monitorUrl,
@@ -113,7 +140,9 @@ export async function startEvidence(
     ),
     COUNTERSIGN_DATABASE_URL_FILE: await file('database.url', databaseUrl('countersign_chainer')),
     COUNTERSIGN_SPOOL_KEEP_SECONDS: String(options.spoolKeepSeconds ?? 300),
-  });
+  };
+  const config = readConfig(ChainerConfig, environment);
+  const children: { readonly child: ChildProcess; readonly ended: Promise<unknown> }[] = [];
   // As superuser: it sees every tenant.
   const pool = new pg.Pool({ connectionString: databaseUrl('postgres'), max: 2 });
   pool.on('error', () => {});
@@ -147,16 +176,28 @@ export async function startEvidence(
       return ack.seq;
     },
     startChainer: (hooks) => start(config, hooks),
-    spawnChainer: () =>
-      spawn(process.execPath, [join(CHECKOUT, 'services/audit-chainer/main.ts')], {
-        env: {
-          PATH: process.env['PATH'],
-          ...Object.fromEntries(
-            Object.entries(config).map(([name, value]) => [name, String(value)]),
-          ),
+    spawnChainer: async () => {
+      const port = await anyFreePort();
+      const child = spawn(process.execPath, [join(CHECKOUT, 'services/audit-chainer/main.ts')], {
+        env: { PATH: process.env['PATH'], ...environment, COUNTERSIGN_HEALTH_PORT: String(port) },
+        stdio: 'ignore',
+      });
+      const ended = once(child, 'exit').then(([code]) => code as number | null);
+      children.push({ child, ended });
+      const readiness = () => readinessAt(port);
+      const deadline = Date.now() + 30_000;
+      while ((await readiness()).status === 0) {
+        if (Date.now() > deadline) throw new Error('the chainer does not listen');
+        await sleep(25);
+      }
+      return {
+        readiness,
+        end: (signal) => {
+          child.kill(signal);
+          return ended;
         },
-        stdio: ['ignore', 'ignore', 'inherit'],
-      }),
+      };
+    },
     rows,
     verify: async (tenant) => {
       const [head] = await query<{ sequence: string; hash: Uint8Array }>(
@@ -172,25 +213,30 @@ export async function startEvidence(
     query,
     drained: async () => {
       const deadline = Date.now() + 30_000;
-      const names = [
-        ['DECISIONS', 'chain-decisions'],
-        ['OUTCOMES', 'chain-outcomes'],
-        ['CONTROL', 'chain-control'],
-      ] as const;
-      for (const [stream, name] of names) {
+      for (const [stream, name] of CONSUMERS_HERE) {
         for (;;) {
           const { num_pending, num_ack_pending } = await bus.jsm.consumers.info(stream, name);
           if (num_pending + num_ack_pending === 0) break;
           if (Date.now() > deadline) throw new Error(`${name} is not drained`);
-          await new Promise((resolve) => setTimeout(resolve, 50));
+          await sleep(50);
         }
       }
     },
     stop: async () => {
+      for (const { child, ended } of children) {
+        if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+        await ended;
+      }
       await pool.end();
       await bus.close();
       await Promise.all([nats.stop(), postgres.stop()]);
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function readinessAt(port: number): Promise<Readiness> {
+  const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
+  if (answer === undefined) return { status: 0 };
+  return { status: answer.status, ...((await answer.json()) as object) };
 }

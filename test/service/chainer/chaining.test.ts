@@ -136,7 +136,8 @@ describe('what is no record of its writer becomes an alert of the platform, once
     return `${leaf}\n${payload}\n`;
   };
 
-  test.each<[string, Parameters<Evidence['store']>, string]>([
+  type Case = [name: string, message: Parameters<Evidence['store']>, fault: string];
+  const cases: Case[] = [
     ['without a MAC', ['decision-worker', shard, [real], { mac: '' }], 'MAC missing'],
     [
       'with the MAC of something else',
@@ -199,10 +200,13 @@ describe('what is no record of its writer becomes an alert of the platform, once
       ['decision-worker', shard, `${real.leaf}\n{"\0"}\n`],
       'the payload is not JSON',
     ],
-  ])('%s', async (_, message, fault) => {
-    const sequence = await evidence.store(...message);
+  ];
+  const sequences: number[] = [];
+
+  beforeAll(async () => {
+    for (const [, message] of cases) sequences.push(await evidence.store(...message));
     // Committed, not acknowledged, delivered again.
-    let failures = 1;
+    let failures = 2;
     const chainer = await evidence.startChainer({
       afterCommit: async () => {
         if (failures-- > 0) throw new Error('not acknowledged');
@@ -210,25 +214,36 @@ describe('what is no record of its writer becomes an alert of the platform, once
     });
     await evidence.drained();
     await chainer.stop();
-    const control = readRecordSubject(message[1])?.kind.startsWith('control.') === true;
-    const stream = control ? 'CONTROL' : 'DECISIONS';
-    const target = `${stream}/${await evidence.bus.epoch(stream)}/${sequence}/0`;
-    const alerts = (await evidence.rows('_platform')).filter(
-      ({ record_id }) => record_id === `refused/${target}`,
-    );
-    expect(alerts.map(({ kind, source_stream }) => [kind, source_stream])).toEqual([
-      ['control.alert', 'chainer'],
-    ]);
-    const { body } = JSON.parse(alerts[0]!.entry) as {
-      body: { reason: string; target: string; kind: string; commitments: Record<string, string> };
-    };
-    expect(body).toMatchObject({ target, reason: expect.stringContaining(fault) as string });
-    expect(payloadFault(body, alerts[0]!.payload)).toBe('');
-    // What was refused is kept, byte for byte.
-    const kept = JSON.parse(alerts[0]!.payload) as { sections: { content: string } };
-    const stored = await evidence.bus.jsm.streams.getMessage(stream, { seq: sequence });
-    expect(Buffer.from(kept.sections.content, 'base64').toString()).toBe(stored!.string());
+  });
+
+  test.each(cases.map(([name, message, fault], index) => ({ name, message, fault, index })))(
+    '$name',
+    async ({ message: [, subject], fault, index }) => {
+      const control = readRecordSubject(subject)?.kind.startsWith('control.') === true;
+      const stream = control ? 'CONTROL' : 'DECISIONS';
+      const sequence = sequences[index]!;
+      const target = `${stream}/${await evidence.bus.epoch(stream)}/${sequence}/0`;
+      const alerts = (await evidence.rows('_platform')).filter(
+        ({ record_id }) => record_id === `refused/${target}`,
+      );
+      expect(alerts.map(({ kind, source_stream }) => [kind, source_stream])).toEqual([
+        ['control.alert', 'chainer'],
+      ]);
+      const { body } = JSON.parse(alerts[0]!.entry) as {
+        body: { reason: string; target: string; kind: string; commitments: Record<string, string> };
+      };
+      expect(body).toMatchObject({ target, reason: expect.stringContaining(fault) as string });
+      expect(payloadFault(body, alerts[0]!.payload)).toBe('');
+      // What was refused is kept, byte for byte.
+      const kept = JSON.parse(alerts[0]!.payload) as { sections: { content: string } };
+      const stored = await evidence.bus.jsm.streams.getMessage(stream, { seq: sequence });
+      expect(Buffer.from(kept.sections.content, 'base64').toString()).toBe(stored!.string());
+    },
+  );
+
+  test('and no row of anybody else', async () => {
     expect(await evidence.rows(tenant)).toEqual([]);
+    expect(await evidence.rows('wrong')).toEqual([]);
     expect(await evidence.verify('_platform')).toBeUndefined();
   });
 
