@@ -161,15 +161,14 @@ export function asyncapi(): string {
       },
     ]),
   );
-  const operations = Object.fromEntries(
-    Object.entries(CHANNELS).flatMap(([name, { writer, readers }]) => [
-      [`${name}.send`, { action: 'send', channel: { $ref: `#/channels/${name}` }, title: writer }],
-      ...readers.map((reader) => [
-        `${name}.receive.${reader}`,
-        { action: 'receive', channel: { $ref: `#/channels/${name}` }, title: reader },
-      ]),
-    ]),
-  );
+  const operations: Record<string, object> = {};
+  for (const [name, { writer, readers }] of Object.entries(CHANNELS)) {
+    const channel = { $ref: `#/channels/${name}` };
+    operations[`${name}.send`] = { action: 'send', channel, title: writer };
+    for (const title of readers) {
+      operations[`${name}.receive.${title}`] = { action: 'receive', channel, title };
+    }
+  }
   return json({
     asyncapi: '3.0.0',
     info: {

@@ -20,11 +20,10 @@ function rows(schema: TObject): string {
   return Object.entries<TSchema>(schema.properties)
     .map(([name, property]) => {
       const { default: value, description = '' } = property as {
-        default?: unknown;
+        default?: string | number | boolean;
         description?: string;
       };
-      const shown =
-        value === undefined ? 'required' : value === '' ? 'empty' : `\`${String(value)}\``;
+      const shown = value === undefined ? 'required' : value === '' ? 'empty' : `\`${value}\``;
       return `| \`${name}\` | ${shown} | ${description} |`;
     })
     .join('\n');

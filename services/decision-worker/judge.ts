@@ -170,6 +170,8 @@ export function refused(call: Pick<Call, 'envelope' | 'trace'>, code: Reason): A
   return { n: call.envelope.n, kind: 'refused', code, proven };
 }
 
+const SILENT = { message: '', policyReason: '' };
+
 function answerOf(
   call: Call,
   outcome: Outcome,
@@ -179,7 +181,9 @@ function answerOf(
   const { envelope } = call;
   const { principal, grant, reservation } = outcome;
   const tenantPolicy = grant?.policies.find(({ role }) => role === 'tenant');
-  const spoken = reasonSpec(outcome.reason).check === 'policy' ? (grant?.message ?? '') : '';
+  // The author's words belong to what the policy decided, not to a refusal of the check after it.
+  const { message, policyReason } =
+    grant !== undefined && reasonSpec(outcome.reason).check === 'policy' ? grant : SILENT;
   return {
     n: envelope.n,
     kind: 'decided',
@@ -187,10 +191,8 @@ function answerOf(
       decision_id: decided.id,
       ...(envelope.call_id === undefined ? {} : { call_id: envelope.call_id }),
       verdict: decided.verdict,
-      reason: publicReason(outcome.reason, spoken),
-      ...(grant === undefined || grant.policyReason === ''
-        ? {}
-        : { policy_reason: grant.policyReason }),
+      reason: publicReason(outcome.reason, message),
+      ...(policyReason === '' ? {} : { policy_reason: policyReason }),
       policy: { digest: tenantPolicy?.digest ?? '', revision: grant?.revision ?? '' },
       obligations: decided.verdict === 'allow' ? [...(grant?.obligations ?? [])] : [],
       ...(reservation === undefined || reservation.shares.length === 0
