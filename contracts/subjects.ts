@@ -34,6 +34,8 @@ export const SUBJECTS = {
   /** Request-reply: calls to be decided (contracts/call.ts). */
   call: (tenant: TenantId, shard: number) => `v1.call.${tenant}.${shard}`,
   calls: 'v1.call.>',
+  /** For span attributes: a template, never a tenant. */
+  callTemplate: 'v1.call.{tenant}.{shard}',
   /** Decision records of concurrent calls, any tenants, grouped (contracts/record.ts). */
   decisionBatch: (shard: number) => `v1.decision.batch.${shard}`,
   /** An escalated decision, alone. */

@@ -1,5 +1,6 @@
 /** The trace of one decision: a span for the whole, below it one for each check and one for the recording. */
 import type { WorkerAnswer } from '#contracts/call.ts';
+import { SUBJECTS } from '#contracts/subjects.ts';
 import type { OpenSpan, Tracing } from '#host/tracing.ts';
 
 import type { Call } from './decide.ts';
@@ -11,7 +12,7 @@ export function beginSpan(tracing: Tracing, call: Call): OpenSpan {
     attributes: {
       'messaging.system': 'nats',
       'messaging.operation.type': 'process',
-      'messaging.destination.template': 'v1.call.{tenant}.{shard}',
+      'messaging.destination.template': SUBJECTS.callTemplate,
     },
   });
 }
