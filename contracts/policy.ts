@@ -80,7 +80,10 @@ const Intent = Type.Object(
     purpose: text(2_000, 'Declared purpose, "" for none.'),
     allowed_tools: names('Tools that the purpose allows, [] when it says nothing.'),
     forbidden_tools: names('Tools that the purpose forbids.'),
-    declared_by: text(64, 'Who declared it: "agent", "task", "capability", "" for nobody.'),
+    declared_by: text(
+      64,
+      'Who declared it: "agent" with the call, "issuer" in the identity, "" for nobody.',
+    ),
   },
   closed,
 );

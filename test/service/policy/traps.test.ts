@@ -59,6 +59,17 @@ describe('a rule that cannot be evaluated', () => {
     ).toEqual(['policy.undefined', 'allow', 'allow']);
   });
 
+  test('is true under "not": an absent argument is not the same as false', async () => {
+    const policy = await load(
+      'default decision := {"verdict": "block"}\n\ndecision := {"verdict": "allow"} if not input.call.arguments.destroy',
+    );
+    expect(
+      [{}, { destroy: false }, { destroy: null }, { destroy: true }].map((args) =>
+        outcome(policy.evaluate(call('x', args), NOW_MS)),
+      ),
+    ).toEqual(['allow', 'allow', 'block', 'block']);
+  });
+
   test('so the build warns of to_number, and the starter lists what is allowed', async () => {
     const { findings } = await built(
       'package countersign.policy\n\ndefault decision := {"verdict": "block"}\n\ndecision := {"verdict": "allow"} if to_number(input.call.tool) < 5\n',
