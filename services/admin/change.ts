@@ -4,13 +4,13 @@ import { randomBytes } from 'node:crypto';
 import type { Changed } from '#contracts/admin-bodies.ts';
 import type { Change } from '#contracts/change.ts';
 import type { ControlLeaf, Operator } from '#contracts/control.ts';
-import { revisionOf, type TenantId, uuid7 } from '#contracts/ids.ts';
+import { type Revision, revisionOf, type TenantId, uuid7 } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import { encodeRecords, RECORD_BYTES_MAX, sealPayload } from '#contracts/record.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import type { ControlView } from '#host/control-view.ts';
 import type { Bus } from '#host/nats.ts';
-import { NotRecorded, type PublishRecord } from '#host/publish.ts';
+import type { PublishRecord } from '#host/publish.ts';
 
 import { AdminError } from './errors.ts';
 
@@ -63,18 +63,18 @@ export function changeRecorder(
     if (Buffer.byteLength(text) > RECORD_BYTES_MAX) {
       throw new AdminError('request.too_large', 'This change would make too large a record.');
     }
-    let sequence: number;
-    let feed: string;
+    // Asking a bus that is away would only wait for a time-out.
+    if (!bus.connected()) throw new AdminError('change.not_recorded');
+    let revision: Revision;
     try {
-      feed = await (epoch ??= bus.epoch('CONTROL'));
+      const feed = await (epoch ??= bus.epoch('CONTROL'));
       const subject = SUBJECTS.control(order.tenant, order.change.kind);
-      ({ sequence } = await publish(subject, text, { messageId: id }));
+      const { sequence } = await publish(subject, text, { messageId: id });
+      revision = revisionOf(feed, sequence);
     } catch (cause) {
       epoch = undefined;
-      if (!(cause instanceof NotRecorded) && bus.connected()) throw cause;
       throw new AdminError('change.not_recorded', '', { cause });
     }
-    const revision = revisionOf(feed, sequence);
     return { revision, visible: await view.waitFor(revision, VISIBLE_MS) };
   };
 }

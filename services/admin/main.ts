@@ -24,7 +24,7 @@ const ROUTES: readonly Routes[] = [adminRoutes];
 
 const STALE_MS = 5_000;
 const LAG_MAX = 100;
-const CAUGHT_UP_MS_MAX = 10_000;
+const CAUGHT_UP_MS_MAX = 5_000;
 
 export async function start(config: AdminConfig): Promise<Running & { readonly port: number }> {
   const log = createLog('admin', config.COUNTERSIGN_LOG_LEVEL);

@@ -35,6 +35,7 @@ export interface Consuming {
 
 const LINGER_MS = 20;
 const RETRY_MS = 500;
+const RESTART_MS = 100;
 
 /**
  * Consumes until stopped. A batch is what arrived while the last one was handled, at most `batchMax` messages.
@@ -74,9 +75,13 @@ export function consume(
       } catch (error) {
         if (!stopped) log.warn({ err: error, consumer: name }, 'consumer lost; trying again');
       }
-      if (!stopped) await sleep(RETRY_MS);
+      if (!stopped) await sleep(RESTART_MS);
     }
   };
+  // After a reconnect the pull that the broker forgot would be noticed only by its missing heartbeats, seconds later.
+  bus.onChange((connected) => {
+    if (connected) messages?.stop();
+  });
   const running = loop();
   return {
     lag: () => lag,

@@ -12,7 +12,7 @@ import type { Logger } from './log.ts';
 import type { Bus, KV, KvWatchEntry } from './nats.ts';
 
 const BEAT_MS = 1_000;
-const REWATCH_MS = 500;
+const REWATCH_MS = 100;
 
 export interface ControlView {
   readonly get: <T>(key: string) => ControlEntry<T> | undefined;
@@ -40,6 +40,10 @@ export async function watchControl(
 ): Promise<ControlView> {
   const bucket = await bus.bucket('control');
   const view = new View(bucket, options.log, options.beatAs);
+  // After a reconnect a watch that the broker forgot would be noticed only by its missing heartbeats, seconds later.
+  bus.onChange((connected) => {
+    if (connected) view.rewatch();
+  });
   await view.start();
   return {
     get: (key) => view.get(key),
@@ -100,6 +104,10 @@ class View {
       }
       if (!this.#closed) await sleep(REWATCH_MS);
     }
+  }
+
+  rewatch(): void {
+    this.#stopWatch();
   }
 
   async #beat(): Promise<void> {
