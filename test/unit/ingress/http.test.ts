@@ -206,6 +206,7 @@ describe('a refusal', () => {
   it.each([
     ['an unknown path', 'GET /nothing', [404, 'request.not_found', undefined]],
     ['an unknown path with a body', 'POST /nothing', [404, 'request.not_found', undefined]],
+    ['an address that cannot be decoded', 'GET /%zz', [404, 'request.not_found', undefined]],
     ['a path with a slash too many', 'POST /echo/', [404, 'request.not_found', undefined]],
     ['another method', 'GET /echo', [405, 'request.method', 'POST']],
     ['another method, two known', 'PUT /who', [405, 'request.method', 'GET, HEAD, DELETE']],
