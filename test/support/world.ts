@@ -58,7 +58,12 @@ export interface World {
   /** Writes a value as the projector would and moves the head; gives the sequence. */
   readonly put: (key: string, value: unknown) => Promise<number>;
   readonly identity: (what?: Identity) => Promise<string>;
-  readonly mint: (caveats: Caveat[], subject?: string) => Promise<string>;
+  /** `known: false` signs a capability as a key holder could, without minting its root. */
+  readonly mint: (
+    caveats: Caveat[],
+    subject?: string,
+    options?: { known?: boolean },
+  ) => Promise<string>;
   readonly activate: (
     rego: string,
     options?: { facts?: object; tenant?: TenantId },
@@ -216,13 +221,13 @@ export async function startWorld(
     new SignJWT({ tenant, act, ...claims })
       .setProtectedHeader({ alg: 'ES256', kid: 'k1' })
       .setIssuer('https://idp.example')
-      .setAudience('countersign')
+      .setAudience(String(claims['aud'] ?? 'countersign'))
       .setSubject(sub)
       .setIssuedAt()
       .setExpirationTime(expiresIn)
       .sign(privateKey);
   const token = await identity();
-  const mint: World['mint'] = async (caveats, subject = 'shop-agent') => {
+  const mint: World['mint'] = async (caveats, subject = 'shop-agent', { known = true } = {}) => {
     const issuedAt = Math.floor(Date.now() / 1000);
     const jti = capabilityId(issuedAt, randomBytes(12));
     const tenantKey = deriveTenantKey(Buffer.from(master, 'base64'), tenant);
@@ -244,7 +249,7 @@ export async function startWorld(
       agent: subject,
       expires_at: 0,
     };
-    await keyed.put(mintedKey(tenant, jti), JSON.stringify(minted));
+    if (known) await keyed.put(mintedKey(tenant, jti), JSON.stringify(minted));
     return capability;
   };
   return {
