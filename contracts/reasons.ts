@@ -129,6 +129,10 @@ export const REASONS = {
     'This ref belongs to no decision of yours.',
     'Send the ref of the answer, with the identity that asked.',
   ]),
+  'request.unknown_session': row('request', 404, [
+    'There is no such session.',
+    'Open a session with initialize.',
+  ]),
   'request.outcome_repeated': row('request', 409, [
     'Another outcome was reported for this decision.',
     'Report one outcome for each decision.',
@@ -190,6 +194,21 @@ export const REASONS = {
     'service',
     502,
     ['The tool server did not answer.', 'The call was allowed; whether it ran is unknown.'],
+    RETRY,
+  ),
+  'service.upstream_unreachable': row(
+    'service',
+    502,
+    ['The tool server cannot be reached.', 'The call did not run; try again in a moment.'],
+    RETRY,
+  ),
+  'service.upstream_failed': row(
+    'service',
+    502,
+    [
+      'The tool server did not give an answer that can be passed on.',
+      'Whether the call ran is unknown; tell the operator of the tool server.',
+    ],
     RETRY,
   ),
   // First check. Up to a proven signature nothing is recorded: 401 (or 503 when keys cannot be had).
@@ -407,6 +426,10 @@ export const REASONS = {
     ['A person has to approve this call.', 'Wait for the approval, then repeat exactly this call.'],
     LIFT,
   ),
+  'policy.obligation': row('policy', 200, [
+    'The policy demands something that cannot be done here, so the call did not run.',
+    ASK_OPERATOR,
+  ]),
   'policy.floor': row('policy', 200, [
     'The safety floor of this installation blocks this call.',
     ASK_OPERATOR,

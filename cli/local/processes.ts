@@ -130,6 +130,7 @@ export const PROCESSES: ProcessTable = {
         COUNTERSIGN_INGRESS_HOST: HOST,
         COUNTERSIGN_INGRESS_PORT: String(site.port('ingress')),
         COUNTERSIGN_SEAL_KEY_FILE: site.secrets.sealKeyFile,
+        COUNTERSIGN_UPSTREAM_CREDENTIALS_DIR: site.secrets.upstreamCredentialsDir,
       }),
     },
   ],

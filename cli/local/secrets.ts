@@ -40,6 +40,8 @@ export interface Secrets {
   readonly pseudonymKeyFile: string;
   /** The credential of the demo upstream: the gateway's own, never an agent's. */
   readonly upstreamTokenFile: string;
+  /** Folder of the upstreams' credentials, one folder for each tenant. */
+  readonly upstreamCredentialsDir: string;
   readonly bootstrapOperatorsFile: string;
   readonly operatorTokenFiles: readonly string[];
 }
@@ -47,7 +49,15 @@ export interface Secrets {
 /** Makes what is missing below `folder` and gives what is there. */
 export function makeSecrets(folder: string): Secrets {
   const below = (...parts: string[]): string => join(folder, ...parts);
-  for (const part of ['.', 'nats', 'database', 'mac', 'operators']) {
+  for (const part of [
+    '.',
+    'nats',
+    'database',
+    'mac',
+    'operators',
+    'upstreams',
+    join('upstreams', 'demo'),
+  ]) {
     mkdirSync(below(part), { recursive: true, mode: 0o700 });
     chmodSync(below(part), 0o700);
   }
@@ -56,8 +66,9 @@ export function makeSecrets(folder: string): Secrets {
     WRITERS.map((writer) => [writer, keepPrivate(below('mac', `${writer}.key`), randomKey)]),
   );
   keepPrivate(below('capability-keys.json'), () => JSON.stringify([randomKey()]));
-  for (const name of ['seal.key', 'pseudonym.key', 'upstream.token']) {
-    keepPrivate(below(name), randomKey);
+  const upstreamTokenFile = below('upstreams', 'demo', 'shop.token');
+  for (const file of [below('seal.key'), below('pseudonym.key'), upstreamTokenFile]) {
+    keepPrivate(file, randomKey);
   }
   return {
     natsPassword,
@@ -77,7 +88,8 @@ export function makeSecrets(folder: string): Secrets {
     capabilityKeysFile: below('capability-keys.json'),
     sealKeyFile: below('seal.key'),
     pseudonymKeyFile: below('pseudonym.key'),
-    upstreamTokenFile: below('upstream.token'),
+    upstreamTokenFile,
+    upstreamCredentialsDir: below('upstreams'),
     ...makeOperators(below('operators')),
   };
 }

@@ -28,6 +28,15 @@ export const IngressConfig = Type.Object({
     description:
       'Addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas.',
   }),
+  COUNTERSIGN_UPSTREAM_CREDENTIALS_DIR: Type.String({
+    default: '',
+    description:
+      'Folder with one folder for each tenant, in which the files with credentials of its upstreams are. Empty = none.',
+  }),
+  COUNTERSIGN_AUTHORIZATION_SERVERS: Type.String({
+    default: '',
+    description: 'Addresses of authorization servers told to MCP clients, separated by commas.',
+  }),
   COUNTERSIGN_SEAL_KEY_FILE: SecretFile(
     'File with the key that seals refs and task ids: base64 of 32 bytes or more, the same for all replicas.',
   ),
@@ -74,3 +83,13 @@ export const listOf = (text: string): string[] =>
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '');
+
+/** Begin of the names of variables that hold credentials of upstreams; tenant, two underscores and a name follow. */
+export const CREDENTIAL_PREFIX = 'COUNTERSIGN_CREDENTIAL_';
+
+/** The variables of this process that hold credentials of upstreams: named by operators, so in no schema. */
+export const upstreamCredentials = (): Readonly<Record<string, string | undefined>> =>
+  Object.fromEntries(
+    // oxlint-disable-next-line node/no-process-env -- see above
+    Object.entries(process.env).filter(([name]) => name.startsWith(CREDENTIAL_PREFIX)),
+  );

@@ -12,12 +12,13 @@ import { closers, run, type Running } from '#host/run.ts';
 import { createAdmission } from './admission.ts';
 import { createAsk } from './ask.ts';
 import { authzenRoutes } from './authzen.ts';
-import { admissionLimits, IngressConfig, listOf } from './config.ts';
+import { admissionLimits, IngressConfig, listOf, upstreamCredentials } from './config.ts';
 import { decisionRoutes } from './decisions.ts';
 import { documentRoutes } from './documents.ts';
 import { createEntry } from './entry.ts';
 import { createHttp } from './http.ts';
 import { watchIssuers } from './identity-peek.ts';
+import { mcpRoutes } from './mcp/routes.ts';
 import { createMeasure } from './measure.ts';
 import { createReportOutcome, outcomeRoutes } from './outcome.ts';
 import type { Parts, Routes } from './routes.ts';
@@ -58,6 +59,11 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
     outcomeRoutes(() => durability.now().durability),
     authzenRoutes,
     documentRoutes,
+    mcpRoutes({
+      folder: config.COUNTERSIGN_UPSTREAM_CREDENTIALS_DIR,
+      environment: upstreamCredentials(),
+      authorizationServers: listOf(config.COUNTERSIGN_AUTHORIZATION_SERVERS),
+    }),
   ];
   const app = createHttp(
     {

@@ -35,9 +35,14 @@ export interface Seal {
   readonly seal: (what: Sealed) => string;
   /** What was sealed, or undefined for text that this key did not seal or that is of another kind. Untrusted input. */
   readonly open: (kind: SealKind, text: string) => Sealed | undefined;
+  /** Seals any text for one purpose, such as a session. The purpose is a name without line breaks, and no SealKind. */
+  readonly wrap: (purpose: string, text: string) => string;
+  /** The text that was sealed for this purpose, or undefined. Untrusted input, at most WRAPPED_CHARS_MAX. */
+  readonly unwrap: (purpose: string, text: string) => string | undefined;
 }
 
 export const SEALED_CHARS_MAX = 512;
+export const WRAPPED_CHARS_MAX = 4_096;
 
 const CIPHER = 'aes-256-gcm';
 const KEY_BYTES = 32;
@@ -71,20 +76,31 @@ export function createSeal(key: Uint8Array): Seal {
   const ownKey = keyOf(salt);
   const nonce = Buffer.alloc(NONCE_BYTES);
   let counter = 0;
+  const encrypt = (plain: string): string => {
+    nonce.writeUIntBE(counter++, NONCE_BYTES - COUNTER_BYTES, COUNTER_BYTES);
+    const cipher = createCipheriv(CIPHER, ownKey, nonce);
+    const head = Buffer.concat([salt, nonce.subarray(NONCE_BYTES - COUNTER_BYTES)]);
+    const body = cipher.update(plain, 'utf8');
+    cipher.final();
+    return Buffer.concat([head, body, cipher.getAuthTag()]).toString('base64url');
+  };
+  const opened = (text: string, charsMax: number): string | undefined => {
+    if (text.length > charsMax || !SEALED_EXPRESSION.test(text)) return undefined;
+    return decrypt(Buffer.from(text, 'base64url'), text, keyOf);
+  };
   return {
-    seal: (what) => {
-      nonce.writeUIntBE(counter++, NONCE_BYTES - COUNTER_BYTES, COUNTER_BYTES);
-      const cipher = createCipheriv(CIPHER, ownKey, nonce);
-      const head = Buffer.concat([salt, nonce.subarray(NONCE_BYTES - COUNTER_BYTES)]);
-      const body = cipher.update(encode(what), 'utf8');
-      cipher.final();
-      return Buffer.concat([head, body, cipher.getAuthTag()]).toString('base64url');
-    },
+    seal: (what) => encrypt(encode(what)),
     open: (kind, text) => {
-      if (text.length > SEALED_CHARS_MAX || !SEALED_EXPRESSION.test(text)) return undefined;
-      const plain = decrypt(Buffer.from(text, 'base64url'), text, keyOf);
+      const plain = opened(text, SEALED_CHARS_MAX);
       const what = plain === undefined ? undefined : decode(plain);
       return what?.kind === kind ? what : undefined;
+    },
+    wrap: (purpose, text) => encrypt(`${purpose}\n${text}`),
+    unwrap: (purpose, text) => {
+      const plain = opened(text, WRAPPED_CHARS_MAX);
+      return plain?.startsWith(`${purpose}\n`) === true
+        ? plain.slice(purpose.length + 1)
+        : undefined;
     },
   };
 }

@@ -14,7 +14,7 @@ export interface Catalogue {
 }
 
 /** Governed MCP methods that are no tools; every MCP upstream has them, and policy and capability decide. */
-const MCP_ACTION = /^mcp:[a-z]+\/[a-z/]+$/;
+const MCP_ACTION = /^mcp:[a-z]+\/[a-zA-Z/]+$/;
 
 /** The catalogue as the control view has it. */
 export function catalogueOf(view: ControlView): Catalogue {

@@ -21,6 +21,7 @@ const site: Site = {
     sealKeyFile: 'seal key',
     pseudonymKeyFile: 'pseudonym key',
     upstreamTokenFile: 'upstream token',
+    upstreamCredentialsDir: 'upstream credentials',
     bootstrapOperatorsFile: 'operators',
     operatorTokenFiles: [],
   },

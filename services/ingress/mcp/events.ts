@@ -1,0 +1,57 @@
+/** Server-sent events one by one, with the very bytes that they came in. */
+
+export interface ServerEvent {
+  /** Bytes of the event with the blank line that ends it. */
+  readonly raw: Buffer;
+  /** Its data lines, joined; '' for comments and events without data. */
+  readonly data: string;
+}
+
+/** An event is larger than what may be kept of it. */
+export class EventTooLarge extends Error {}
+
+const BLANK_LINE = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))/;
+const LINE = /\r\n|\n|\r/;
+
+/** The events of a body in order; what comes after the last blank line is no event. @throws EventTooLarge */
+export async function* serverEvents(
+  body: AsyncIterable<Uint8Array>,
+  bytesMax: number,
+): AsyncGenerator<ServerEvent> {
+  // latin1 keeps each byte as one character, so that nothing is changed by reading it.
+  let text = '';
+  let searched = 0;
+  for await (const chunk of body) {
+    text += Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1');
+    for (;;) {
+      const from = Math.max(0, searched - 3);
+      const end = BLANK_LINE.exec(text.slice(from));
+      if (end === null) break;
+      const at = from + end.index + end[0].length;
+      yield eventOf(text.slice(0, at));
+      text = text.slice(at);
+      searched = 0;
+    }
+    searched = text.length;
+    if (text.length > bytesMax) throw new EventTooLarge();
+  }
+}
+
+function eventOf(text: string): ServerEvent {
+  const data = text
+    .split(LINE)
+    .filter((line) => line.startsWith('data:'))
+    .map((line) => line.slice(line.startsWith('data: ') ? 6 : 5))
+    .join('\n');
+  return { raw: Buffer.from(text, 'latin1'), data: Buffer.from(data, 'latin1').toString('utf8') };
+}
+
+/** Bytes of an event with other data. The other fields (id, event, retry) stay. */
+export function withData({ raw }: ServerEvent, data: string): Buffer {
+  const fields = raw
+    .toString('latin1')
+    .split(LINE)
+    .filter((line) => line !== '' && !line.startsWith('data:'));
+  const head = fields.map((line) => `${line}\n`).join('');
+  return Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(`data: ${data}\n\n`)]);
+}

@@ -1,0 +1,151 @@
+/** One request of an agent to an upstream, and the steps that all MCP methods share. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+
+import { DEADLINE_DEFAULT_MS, type WorkerAnswer } from '#contracts/call.ts';
+import { canonical, type JsonObject } from '#contracts/json.ts';
+import type { Reason } from '#contracts/reasons.ts';
+
+import { capabilityOf } from '../http.ts';
+import type { Call, Caller, Parts } from '../routes.ts';
+import { NoCredential } from './credential.ts';
+import { type Fault, faultOf } from './fault.ts';
+import { mirroredHeaders } from './headers.ts';
+import {
+  clientInfoOf,
+  type Era,
+  type Message,
+  type RequestId,
+  traceparentOf,
+  withoutOwnMeta,
+} from './message.ts';
+import type { Client } from './relay.ts';
+import type { Session } from './session.ts';
+import { type Target, UpstreamAway, type UpstreamResponse } from './upstream.ts';
+
+export interface Exchange {
+  readonly parts: Parts;
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly caller: Caller;
+  readonly target: Target;
+  readonly message: Message;
+  readonly era: Era;
+  /** The old era's session that the request names. */
+  readonly session: Session | undefined;
+}
+
+export type Visible = Extract<WorkerAnswer, { kind: 'visible' }>;
+
+/** A call to be asked about, but for what is asked. */
+export function callOf(exchange: Exchange): Omit<Call, 'ask' | 'tool' | 'args' | 'forwards'> {
+  const { request, target, message, era, session } = exchange;
+  const params = message.kind === 'response' ? {} : message.params;
+  const traceparent = traceparentOf(params, String(request.headers['traceparent']));
+  return {
+    via: 'mcp',
+    capability: capabilityOf(request),
+    upstream: target.name,
+    client: { address: request.ip, ...clientInfoOf(message), era },
+    ...(traceparent === '' ? {} : { traceparent }),
+    ...(session === undefined ? {} : { session_id: session.name }),
+    deadlineMs: DEADLINE_DEFAULT_MS,
+  };
+}
+
+/** Who asks and what they may see, for what is not judged. @throws Fault when the identity does not hold */
+export async function proveCaller(exchange: Exchange): Promise<Visible> {
+  const answer = await exchange.parts.ask(exchange.caller, {
+    ...callOf(exchange),
+    ask: 'visible',
+    tool: '',
+    forwards: false,
+    args: '{}',
+  });
+  if (answer.kind === 'refused') throw faultOf(answer.code, { id: idIn(exchange) });
+  if (answer.kind === 'decided') throw faultOf('service.malformed_answer', { id: idIn(exchange) });
+  if (!ownsSession(exchange, answer.principal)) throw noSession(exchange);
+  return answer;
+}
+
+/** False when the request names a session that somebody else opened. */
+export const ownsSession = ({ session }: Exchange, principal: string): boolean =>
+  session === undefined || (principal !== '' && session.principal === principal);
+
+/** Worded as if there were none. */
+export const noSession = (exchange: Pick<Exchange, 'message'>): Fault =>
+  faultOf('request.unknown_session', { id: idIn(exchange) });
+
+/** The message as it goes upstream. @param change replaces params by name */
+export function forwarded(
+  { body, params }: { readonly body: JsonObject; readonly params: JsonObject },
+  change: JsonObject = {},
+): string {
+  const had = Object.hasOwn(body, 'params') || Object.keys(change).length > 0;
+  return canonical(had ? { ...body, params: { ...withoutOwnMeta(params), ...change } } : body);
+}
+
+export interface Sending {
+  /** JSON text, '' for GET and DELETE. */
+  readonly body: string;
+  readonly signal: AbortSignal;
+  readonly method?: 'POST' | 'GET' | 'DELETE';
+  /** The answer may stay silent for any time: a stream that waits for events. */
+  readonly silent?: boolean;
+}
+
+/** Sends to the upstream what may be passed on of a request. @throws UpstreamAway, NoCredential */
+export function send(exchange: Exchange, sending: Sending): Promise<UpstreamResponse> {
+  const { request, target, session } = exchange;
+  const { body, signal, method = 'POST', silent = false } = sending;
+  const headers: Record<string, string> = {
+    ...mirroredHeaders(request.headers),
+    accept: method === 'GET' ? 'text/event-stream' : 'application/json, text/event-stream',
+    ...(body === '' ? {} : { 'content-type': 'application/json' }),
+    ...(session === undefined ? {} : { 'mcp-session-id': session.upstreamId }),
+  };
+  return target.send({ method, headers, body, signal, silent });
+}
+
+/** The agent's side, taken out of Fastify's hands: from here on nothing may throw. */
+export function takeOver(
+  { reply }: Pick<Exchange, 'reply'>,
+  headers: Readonly<Record<string, string>> = {},
+): Client {
+  reply.hijack();
+  const own: Record<string, string> = { ...headers };
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (typeof value === 'string') own[name] = value;
+  }
+  return { raw: reply.raw, headers: own };
+}
+
+/**
+ * The signal that ends the way to the upstream. In the new era a client cancels by closing its stream; in the old one
+ * a closed stream means nothing, and what became of the call is still to be learned.
+ */
+export function signalOf({ reply, era }: Pick<Exchange, 'reply' | 'era'>): AbortSignal {
+  const controller = new AbortController();
+  if (era === '2026-07-28') {
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+/** Why an upstream gave no answer, as a reason. @throws what is no failure of an upstream */
+export function awayReason({ parts, target }: Exchange, error: unknown): Reason {
+  if (error instanceof UpstreamAway) {
+    return error.sent ? 'service.upstream_away' : 'service.upstream_unreachable';
+  }
+  if (!(error instanceof NoCredential)) throw error;
+  parts.log.error({ upstream: target.name, why: error.message }, 'no credential for an upstream');
+  return 'service.upstream_unreachable';
+}
+
+/** Ours to explain: the upstream refused our credential or sent us elsewhere. None of that concerns the agent. */
+export const isForeign = ({ status }: UpstreamResponse): boolean =>
+  status === 401 || status === 403 || status === 407 || (status >= 300 && status < 400);
+
+export const idIn = ({ message }: Pick<Exchange, 'message'>): RequestId | null =>
+  message.kind === 'request' ? message.id : null;

@@ -1,0 +1,139 @@
+/**
+ * A judged call on its way: asked, forwarded with the very bytes that were judged, its outcome recorded, its answer
+ * relayed. Tools and other governed methods differ only in how they are asked and what their caller is told.
+ */
+import type { JsonObject } from '#contracts/json.ts';
+import type { OutcomeStatus } from '#contracts/outcome.ts';
+import type { Obligation } from '#contracts/policy.ts';
+import type { Reason } from '#contracts/reasons.ts';
+
+import { argumentsText, type Decided } from '../decisions.ts';
+import { sendJson } from '../http.ts';
+import {
+  awayReason,
+  callOf,
+  type Exchange,
+  isForeign,
+  noSession,
+  ownsSession,
+  send,
+  signalOf,
+  takeOver,
+} from './exchange.ts';
+import { faultOf } from './fault.ts';
+import { callIdOf, type RequestMessage } from './message.ts';
+import { knownObligations, redacted } from './obligations.ts';
+import { becameOf, isLate, recordOutcome } from './outcomes.ts';
+import { changedResult, relay, type Settlement } from './relay.ts';
+import { failedText } from './result.ts';
+
+/** A governed request of an agent. */
+export interface Governed {
+  readonly message: RequestMessage;
+  /** Name that policy and capability know it by. */
+  readonly action: string;
+  readonly args: JsonObject;
+  /** JSON text for the upstream. */
+  readonly body: string;
+  /** A stream that lives until its client ends it. */
+  readonly listens: boolean;
+  /** JSON-RPC text that tells the caller why the call has no result. */
+  readonly tell: (text: string, decision: Decided) => string;
+}
+
+/** Asks a worker. @throws Fault for what was never judged */
+export async function judge(
+  exchange: Exchange,
+  { message, action, args }: Governed,
+): Promise<Decided> {
+  const callId = callIdOf(message);
+  const answer = await exchange.parts.ask(exchange.caller, {
+    ...callOf(exchange),
+    ...(callId === undefined ? {} : { call_id: callId }),
+    ask: 'decide',
+    tool: action,
+    forwards: true,
+    args: argumentsText(args),
+  });
+  const { id } = message;
+  if (answer.kind === 'refused') throw faultOf(answer.code, { id });
+  if (answer.kind === 'visible') throw faultOf('service.malformed_answer', { id });
+  return answer;
+}
+
+/** Forwards an allowed call; whatever happens, its outcome is recorded. @throws Fault when the session is not the caller's */
+export async function forward(
+  exchange: Exchange,
+  governed: Governed,
+  decision: Decided,
+): Promise<void> {
+  const stop = (status: OutcomeStatus, why: string, code: Reason) =>
+    stopped(exchange, governed, decision, { status, why, code });
+  if (!ownsSession(exchange, decision.principal)) {
+    await recordOutcome(exchange, decision, refusedLate('not the session of this caller'));
+    throw noSession(exchange);
+  }
+  const obligations = knownObligations(decision.body.obligations);
+  if (obligations === undefined) {
+    return stop('refused_late', 'unknown obligation', 'policy.obligation');
+  }
+  if (isLate(decision)) return stop('refused_late', 'decided too late', 'service.timeout');
+  if (exchange.reply.raw.destroyed) return stop('refused_late', 'caller gone', 'service.timeout');
+  const signal = signalOf(exchange);
+  const sending = { body: governed.body, signal, silent: governed.listens };
+  const response = await send(exchange, sending).catch((error: unknown) =>
+    awayReason(exchange, error),
+  );
+  if (typeof response === 'string') {
+    const unsent = response === 'service.upstream_unreachable';
+    const why = signal.aborted ? 'cancelled by the caller' : 'no answer of the upstream';
+    return stop(unsent ? 'failed' : 'unknown', why, response);
+  }
+  if (isForeign(response)) {
+    response.body.destroy();
+    const { status } = response;
+    exchange.parts.log.error({ upstream: exchange.target.name, status }, 'an upstream refused us');
+    return stop('failed', `status ${status} of the upstream`, 'service.upstream_failed');
+  }
+  const settlement = settle(exchange, governed, decision, { obligations, signal });
+  await relay(takeOver(exchange), response, settlement);
+}
+
+/** The outcome of a call that got no answer, and what its caller is told. */
+async function stopped(
+  exchange: Exchange,
+  governed: Governed,
+  decision: Decided,
+  end: { readonly status: OutcomeStatus; readonly why: string; readonly code: Reason },
+): Promise<void> {
+  await recordOutcome(exchange, decision, { status: end.status, detail: { error: end.why } });
+  if (exchange.reply.raw.destroyed) return void exchange.reply.hijack();
+  await sendJson(exchange.reply, governed.tell(failedText(end.code, decision), decision));
+}
+
+const refusedLate = (error: string) => ({ status: 'refused_late' as const, detail: { error } });
+
+/** Outcome first, then the answer: an agent never sees a result that has no record. */
+function settle(
+  exchange: Exchange,
+  governed: Governed,
+  decision: Decided,
+  context: { readonly obligations: readonly Obligation[]; readonly signal: AbortSignal },
+): Settlement {
+  const told = (code: Reason) => governed.tell(failedText(code, decision), decision);
+  return {
+    id: governed.message.id,
+    answered: async (answer) => {
+      const recorded = await recordOutcome(exchange, decision, becameOf(answer));
+      if (!recorded) return told('evidence.outcome_unavailable');
+      return changedResult(answer, (result) => redacted(result, context.obligations));
+    },
+    lost: async (why) => {
+      // A stream that listens ends when its client has heard enough.
+      const status = governed.listens ? 'executed' : 'unknown';
+      const error = context.signal.aborted ? 'cancelled by the caller' : why;
+      await recordOutcome(exchange, decision, { status, detail: { error } });
+      return governed.listens ? '' : told('service.upstream_away');
+    },
+  };
+}

@@ -1,0 +1,88 @@
+/** Messages that are no calls: protocol, notifications, answers to the upstream's own requests, the old era's streams. */
+import {
+  awayReason,
+  type Exchange,
+  forwarded,
+  idIn,
+  isForeign,
+  proveCaller,
+  send,
+  type Sending,
+  signalOf,
+  takeOver,
+} from './exchange.ts';
+import { faultOf, faultText } from './fault.ts';
+import { changedResult, relay, type Settlement } from './relay.ts';
+import { sealSession } from './session.ts';
+import type { UpstreamResponse } from './upstream.ts';
+
+interface PassOptions {
+  /** For the agent, beside those of every answer. */
+  readonly headers?: (response: UpstreamResponse) => Readonly<Record<string, string>>;
+  readonly answered?: Settlement['answered'];
+}
+
+/** Sends and relays what is not judged. @throws Fault when the upstream gives no answer */
+export async function pass(
+  exchange: Exchange,
+  sending: Sending,
+  options: PassOptions = {},
+): Promise<void> {
+  const id = idIn(exchange);
+  const response = await send(exchange, sending).catch((error: unknown) => {
+    throw faultOf(awayReason(exchange, error), { id });
+  });
+  const failed = faultOf('service.upstream_failed', { id });
+  if (isForeign(response)) {
+    response.body.destroy();
+    const { status } = response;
+    exchange.parts.log.error({ upstream: exchange.target.name, status }, 'an upstream refused us');
+    throw failed;
+  }
+  await relay(takeOver(exchange, options.headers?.(response)), response, {
+    id: id ?? undefined,
+    answered: options.answered ?? (async ({ text }) => text),
+    lost: async () => (id === null ? '' : faultText(failed)),
+  });
+}
+
+/** The message of an exchange, for the upstream as it came. */
+export function passedOn(exchange: Exchange): Sending {
+  const { message } = exchange;
+  const params = message.kind === 'response' ? {} : message.params;
+  return { body: forwarded({ body: message.body, params }), signal: signalOf(exchange) };
+}
+
+/** initialize: the session that the upstream opens belongs to whoever proved to be asking. */
+export async function initialize(exchange: Exchange): Promise<void> {
+  const { principal } = await proveCaller(exchange);
+  const { parts, target } = exchange;
+  await pass(exchange, passedOn(exchange), {
+    headers: ({ sessionId: upstreamId }) =>
+      upstreamId === ''
+        ? {}
+        : { 'mcp-session-id': sealSession(parts.seal, target.name, { upstreamId, principal }) },
+  });
+}
+
+/** server/discover: what it says may differ by caller, so nobody on the way may share it. */
+export async function discover(exchange: Exchange): Promise<void> {
+  await proveCaller(exchange);
+  await pass(exchange, passedOn(exchange), {
+    answered: async (answer) =>
+      changedResult(answer, (result) => ({ ...result, cacheScope: 'private' })),
+  });
+}
+
+/** ping, notifications, and answers to what the upstream asked within a stream. */
+export async function passProven(exchange: Exchange): Promise<void> {
+  await proveCaller(exchange);
+  await pass(exchange, passedOn(exchange));
+}
+
+/** GET and DELETE of the old era. A stream is cut when its client is gone: nothing is to be learned from it. */
+export async function passSession(exchange: Exchange, method: 'GET' | 'DELETE'): Promise<void> {
+  await proveCaller(exchange);
+  const signal = signalOf({ ...exchange, era: '2026-07-28' });
+  await pass(exchange, { body: '', signal, method, silent: method === 'GET' });
+}

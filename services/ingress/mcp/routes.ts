@@ -1,0 +1,199 @@
+/** MCP at /mcp/{upstream}: Streamable HTTP of both eras over one address, each message to the file that knows it. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+
+import type { Reason } from '#contracts/reasons.ts';
+
+import { bodyOf, challenge, Refused, sendJson } from '../http.ts';
+import type { Parts, Routes } from '../routes.ts';
+import { callAction } from './action.ts';
+import { callTool } from './call.ts';
+import { createCredentials, type CredentialOptions } from './credential.ts';
+import { type Exchange, idIn, proveCaller } from './exchange.ts';
+import { Fault, faultOf, RPC, sendFault } from './fault.ts';
+import { compareHeaders } from './headers.ts';
+import { checkHost } from './host.ts';
+import { listTools } from './list.ts';
+import { eraOf, type Message, readMessage } from './message.ts';
+import { discover, initialize, passProven, passSession } from './pass.ts';
+import { openSession } from './session.ts';
+import { createUpstreams, type Target, type Upstreams } from './upstream.ts';
+
+export interface McpOptions extends CredentialOptions {
+  /** Addresses of authorization servers, told to clients that have no token yet (RFC 9728). */
+  readonly authorizationServers: readonly string[];
+}
+
+interface Params {
+  readonly Params: { readonly upstream: string };
+}
+type McpRequest = FastifyRequest<Params>;
+
+/** What is known of a request before its upstream is. */
+type Unplaced = Omit<Exchange, 'target' | 'session'>;
+
+const PATH = '/mcp/:upstream';
+const METADATA = '/.well-known/oauth-protected-resource/mcp/';
+/** Judged as `mcp:<method>`. What is in no table is refused. */
+const GOVERNED = new Set([
+  'completion/complete',
+  'logging/setLevel',
+  'prompts/get',
+  'prompts/list',
+  'resources/list',
+  'resources/read',
+  'resources/subscribe',
+  'resources/templates/list',
+  'resources/unsubscribe',
+  'subscriptions/listen',
+  'tasks/cancel',
+  'tasks/get',
+  'tasks/list',
+  'tasks/result',
+  'tasks/update',
+]);
+/** Relayed for whoever proves an identity. */
+const PROTOCOL: ReadonlyMap<string, (exchange: Exchange) => Promise<void>> = new Map([
+  ['initialize', initialize],
+  ['ping', passProven],
+  ['server/discover', discover],
+  ['tools/list', listTools],
+]);
+
+/** The routes of all upstreams. */
+export function mcpRoutes(options: McpOptions): Routes {
+  return (app, parts) => {
+    const upstreams = createUpstreams(parts.view, createCredentials(options));
+    app.addHook('onClose', () => upstreams.close());
+    const route = (
+      method: 'POST' | 'GET' | 'DELETE',
+      handle: (exchange: Exchange) => Promise<void>,
+    ): void => {
+      app.route<Params>({
+        method,
+        url: PATH,
+        exposeHeadRoute: false,
+        errorHandler: refuseAsRpc(parts),
+        handler: async (request, reply) => {
+          checkHost(request, parts.publicUrl());
+          await handle(await placed(upstreams, unplaced(parts, request, reply), request.params));
+          return reply;
+        },
+      });
+    };
+    route('POST', dispatch);
+    route('GET', (exchange) => passSession(exchange, 'GET'));
+    route('DELETE', (exchange) => passSession(exchange, 'DELETE'));
+    metadataRoute(app, parts, options);
+  };
+}
+
+/** @throws Refused, Fault */
+function unplaced(parts: Parts, request: McpRequest, reply: FastifyReply): Unplaced {
+  const caller = parts.admit(request);
+  const message = request.method === 'POST' ? readMessage(bodyOf(request)) : NO_MESSAGE;
+  const { headers } = request;
+  const era = eraOf(message, String(headers['mcp-protocol-version'] ?? ''));
+  compareHeaders(message, headers, era);
+  return { parts, request, reply, caller, message, era };
+}
+
+/** Finds the upstream and the session. Who has no identity that holds learns of neither. @throws Fault */
+async function placed(
+  upstreams: Upstreams,
+  exchange: Unplaced,
+  { upstream }: Params['Params'],
+): Promise<Exchange> {
+  const { parts, caller, request, era } = exchange;
+  const id = request.headers['mcp-session-id'];
+  const session = typeof id === 'string' ? openSession(parts.seal, upstream, id) : undefined;
+  const target = upstreams.find(caller.tenant, upstream);
+  const wrongSession = era === '2025-11-25' && id !== undefined && session === undefined;
+  if (target === undefined || wrongSession) {
+    await proveCaller({ ...exchange, target: NO_TARGET, session: undefined });
+    throw faultOf(target === undefined ? 'request.not_found' : 'request.unknown_session', {
+      id: idIn(exchange),
+    });
+  }
+  return { ...exchange, target, session: era === '2025-11-25' ? session : undefined };
+}
+
+const NO_MESSAGE: Message = { kind: 'response', body: {} };
+const NO_TARGET: Target = {
+  name: '',
+  send: () => Promise.reject(new Error('nothing is sent to an upstream that is not there')),
+};
+
+/** @throws Fault */
+async function dispatch(exchange: Exchange): Promise<void> {
+  const { message } = exchange;
+  if (message.kind === 'response') return passProven(exchange);
+  const { method } = message;
+  if (message.kind === 'notification') {
+    if (!method.startsWith('notifications/')) throw unknownMethod(exchange);
+    return passProven(exchange);
+  }
+  if (method === 'tools/call') return callTool(exchange, message);
+  if (GOVERNED.has(method)) return callAction(exchange, message);
+  const relayed = PROTOCOL.get(method);
+  if (relayed !== undefined) return relayed(exchange);
+  await proveCaller(exchange);
+  throw unknownMethod(exchange);
+}
+
+const unknownMethod = (exchange: Exchange): Fault =>
+  new Fault(RPC.methodNotFound, 'This method is not passed on.', {
+    id: idIn(exchange),
+    ...(exchange.era === '2025-11-25' ? { status: 200 } : {}),
+  });
+
+/** Every error of these routes in the form of JSON-RPC; a missing or false identity names where to get one. */
+function refuseAsRpc({ log, publicUrl }: Parts) {
+  return (error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    if (error instanceof Fault) return challenged(error, request, reply, publicUrl());
+    if (error instanceof Refused) {
+      const fault = faultOf(error.code, { detail: error.message });
+      return challenged(fault, request, reply, publicUrl());
+    }
+    const status = 'statusCode' in error ? Number(error.statusCode) : 500;
+    const code = STATUS_REASONS.get(status) ?? 'service.failed';
+    if (code === 'service.failed') log.error({ err: error, url: PATH }, 'request failed');
+    return sendFault(reply, faultOf(code));
+  };
+}
+
+const STATUS_REASONS: ReadonlyMap<number, Reason> = new Map([
+  [413, 'request.too_large'],
+  [415, 'request.content_type'],
+]);
+
+function challenged(
+  fault: Fault,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  publicUrl: string,
+): FastifyReply {
+  if (fault.status === 401) {
+    const { upstream } = request.params as Params['Params']; // both routes have it in their path
+    const metadata = `resource_metadata="${publicUrl}${METADATA}${encodeURIComponent(upstream)}"`;
+    void reply.header(
+      'www-authenticate',
+      `${challenge(fault.reason ?? 'identity.missing')}, ${metadata}`,
+    );
+  }
+  if (fault.status === 429 || fault.status === 503) void reply.header('retry-after', '1');
+  return sendFault(reply, fault);
+}
+
+/** Metadata of a protected resource (RFC 9728). The same for every name: upstreams are no secret to be told here. */
+function metadataRoute(app: FastifyInstance, parts: Parts, options: McpOptions): void {
+  app.get<Params>(`${METADATA}:upstream`, async (request, reply) => {
+    const { upstream } = request.params;
+    const servers = options.authorizationServers;
+    const document = {
+      resource: `${parts.publicUrl()}/mcp/${encodeURIComponent(upstream)}`,
+      ...(servers.length === 0 ? {} : { authorization_servers: servers }),
+      bearer_methods_supported: ['header'],
+    };
+    return sendJson(reply, JSON.stringify(document));
+  });
+}
