@@ -17,6 +17,7 @@ export interface Answer {
   readonly body: {
     readonly decision_id?: string;
     readonly verdict?: string;
+    readonly policy_reason?: string;
     readonly reason?: { readonly code: string; readonly message: string; readonly help: string };
     readonly [member: string]: unknown;
   };

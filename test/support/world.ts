@@ -46,6 +46,7 @@ export interface Identity {
   readonly act?: object;
   readonly expiresIn?: string;
   readonly claims?: Record<string, unknown>;
+  readonly audience?: string;
 }
 
 export interface World {
@@ -217,11 +218,12 @@ export async function startWorld(
     act = { sub: 'shop-agent' },
     expiresIn = '1h',
     claims = {},
+    audience = 'countersign',
   } = {}) =>
     new SignJWT({ tenant, act, ...claims })
       .setProtectedHeader({ alg: 'ES256', kid: 'k1' })
       .setIssuer('https://idp.example')
-      .setAudience(String(claims['aud'] ?? 'countersign'))
+      .setAudience(audience)
       .setSubject(sub)
       .setIssuedAt()
       .setExpirationTime(expiresIn)

@@ -84,7 +84,7 @@ beforeAll(async () => {
 afterAll(() => live.close());
 
 const said = ({ body }: Answer) =>
-  `${body.verdict} ${String(body['policy_reason'] ?? body.reason?.code)}`;
+  `${body.verdict} ${body.policy_reason ?? body.reason?.code ?? ''}`;
 
 describe('two tenants', () => {
   it('are each judged by their own policy over their own facts', async () => {

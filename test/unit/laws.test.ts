@@ -69,7 +69,7 @@ describe('the tree', () => {
       const lines = text(file).split('\n');
       return lines.flatMap((line, at) => {
         const named = /^export (?:async )?(?:function|class|const) (\w+)/.exec(line);
-        const documented = /\*\/$/.test(lines[at - 1] ?? '');
+        const documented = (lines[at - 1] ?? '').endsWith('*/');
         return named !== null && !documented ? [`${file}: ${named[1]}`] : [];
       });
     });

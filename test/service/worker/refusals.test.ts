@@ -48,11 +48,7 @@ describe('an identity', () => {
       () => world.identity({ claims: { nbf: Math.floor(Date.now() / 1000) + 600 } }),
       'identity.not_yet_valid',
     ],
-    [
-      'for another audience',
-      () => world.identity({ claims: { aud: 'elsewhere' } }),
-      'identity.audience',
-    ],
+    ['for another audience', () => world.identity({ audience: 'elsewhere' }), 'identity.audience'],
     [
       'with a broken signature',
       async () => `${(await world.identity()).slice(0, -6)}AAAAAA`,
