@@ -150,16 +150,37 @@ async function send(
   return readAnswer(response, `${method} ${url.pathname}`);
 }
 
-/** The JSON of an answer. A refusal becomes a CliError with the words of its `reason`. */
+/** The other side refused; its words are the message. `body` is the whole answer. */
+export class Refused extends CliError {
+  readonly code: string;
+  readonly body: unknown;
+
+  constructor(status: number, said: Said, body: unknown) {
+    const where = said.path === '' ? '' : ` at ${said.path}`;
+    super(`${said.message} (${said.code}${where})`, {
+      exitCode: exitCodeOf(status),
+      ...(said.help === '' ? {} : { help: said.help }),
+      cause: body,
+    });
+    this.code = said.code;
+    this.body = body;
+  }
+}
+
+/** Not found and not accepted are findings, a wrong request is misuse; anything else could not run. */
+function exitCodeOf(status: number): number {
+  if (status === 404 || status === 409 || status === 422) return EXIT.finding;
+  return status === 400 || status === 413 || status === 415 ? EXIT.misuse : EXIT.failed;
+}
+
+/** The JSON of an answer. @throws Refused with the words of its `error` or `reason` */
 async function readAnswer(response: Response, request: string): Promise<unknown> {
   const text = await response.text();
   const body = parseJson(text);
   if (response.ok) return body;
-  const reason = reasonIn(body);
-  if (reason === undefined) {
-    throw new CliError(`${request} was answered ${response.status}: ${text.slice(0, 500)}`);
-  }
-  throw new CliError(`${reason.message} (${reason.code})`, { ...reason.next, cause: body });
+  const said = saidIn(body);
+  if (said !== undefined) throw new Refused(response.status, said, body);
+  throw new CliError(`${request} was answered ${response.status}: ${text.slice(0, 500)}`);
 }
 
 function parseJson(text: string): unknown {
@@ -170,12 +191,16 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** The `reason` object that every refusal carries (contracts/reasons.ts). */
-function reasonIn(
-  body: unknown,
-): { code: string; message: string; next: { help?: string } } | undefined {
-  const { reason } = (body ?? {}) as { reason?: Partial<Record<string, unknown>> };
-  const { code, message, help } = reason ?? {};
-  if (typeof code !== 'string' || typeof message !== 'string') return undefined;
-  return { code, message, next: typeof help === 'string' && help !== '' ? { help } : {} };
+interface Said {
+  readonly code: string;
+  readonly message: string;
+  readonly help: string;
+  readonly path: string;
+}
+
+/** What every refusal carries: admin's `error` (contracts/admin-errors.ts), the ingress's `reason` (reasons.ts). */
+function saidIn(body: unknown): Said | undefined {
+  const { error, reason } = (body ?? {}) as { error?: Partial<Said>; reason?: Partial<Said> };
+  const { code, message, help = '', path = '' } = error ?? reason ?? {};
+  return code === undefined || message === undefined ? undefined : { code, message, help, path };
 }

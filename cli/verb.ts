@@ -8,15 +8,26 @@ export interface VerbText {
   readonly examples: readonly (readonly [command: string, purpose: string])[];
 }
 
+/** Adds a word that only groups verbs: `facts` for `facts put`. */
+export function addGroup(parent: Command, name: string, text: VerbText): Command {
+  return parent
+    .command(name)
+    .description(text.summary)
+    .addHelpText('after', examplesOf(text))
+    .helpCommand(false);
+}
+
 /** Adds a verb with its help. `usage` names it and its arguments, as commander reads them: `show <id>`. */
 export function addVerb(parent: Command, usage: string, text: VerbText): Command {
-  const width = Math.max(...text.examples.map(([command]) => command.length));
-  const lines = text.examples.map(
-    ([command, purpose]) => `  ${command.padEnd(width)}   ${purpose}`,
-  );
   return parent
     .command(usage)
     .description(text.summary)
     .option('--json', 'print the result as JSON')
-    .addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
+    .addHelpText('after', examplesOf(text));
+}
+
+function examplesOf({ examples }: VerbText): string {
+  const width = Math.max(...examples.map(([command]) => command.length));
+  const lines = examples.map(([command, purpose]) => `  ${command.padEnd(width)}   ${purpose}`);
+  return `\nExamples:\n${lines.join('\n')}`;
 }
