@@ -2,6 +2,7 @@
 import { CAPABILITY_KEYS_MAX } from '#contracts/capability.ts';
 import { readConfig } from '#host/config.ts';
 import { watchControl } from '#host/control-view.ts';
+import { watchDurability } from '#host/durability.ts';
 import { serveHealth } from '#host/health.ts';
 import { readKey, readKeyList, readMacKeys } from '#host/keys.ts';
 import { createLog } from '#host/log.ts';
@@ -24,7 +25,6 @@ import { createCallIds } from './points/call-ids.ts';
 import { capabilityOpener } from './points/capabilities.ts';
 import { catalogueOf } from './points/catalogue.ts';
 import { createCounters } from './points/counters.ts';
-import { watchDurability } from './points/durability.ts';
 import { identityVerifier } from './points/issuers.ts';
 import { scopeToken, stateOf } from './points/state.ts';
 import { startWatchdog } from './points/watchdog.ts';

@@ -77,8 +77,20 @@ export const admissionLimits = (config: IngressConfig): AdmissionLimits => ({
   unprovenCallsPerSecond: config.COUNTERSIGN_UNPROVEN_CALLS_PER_SECOND,
 });
 
+/** Who may call: pages of these origins, and whoever these proxies name. */
+export const callersOf = (config: IngressConfig) => ({
+  allowedOrigins: listOf(config.COUNTERSIGN_INGRESS_ALLOWED_ORIGINS),
+  trustedProxies: listOf(config.COUNTERSIGN_INGRESS_TRUSTED_PROXIES),
+});
+
+export const mcpOptions = (config: IngressConfig) => ({
+  folder: config.COUNTERSIGN_UPSTREAM_CREDENTIALS_DIR,
+  environment: upstreamCredentials(),
+  authorizationServers: listOf(config.COUNTERSIGN_AUTHORIZATION_SERVERS),
+});
+
 /** The parts of a value that is a list separated by commas. */
-export const listOf = (text: string): string[] =>
+const listOf = (text: string): string[] =>
   text
     .split(',')
     .map((part) => part.trim())
@@ -88,7 +100,7 @@ export const listOf = (text: string): string[] =>
 export const CREDENTIAL_PREFIX = 'COUNTERSIGN_CREDENTIAL_';
 
 /** The variables of this process that hold credentials of upstreams: named by operators, so in no schema. */
-export const upstreamCredentials = (): Readonly<Record<string, string | undefined>> =>
+const upstreamCredentials = (): Readonly<Record<string, string | undefined>> =>
   Object.fromEntries(
     // oxlint-disable-next-line node/no-process-env -- see above
     Object.entries(process.env).filter(([name]) => name.startsWith(CREDENTIAL_PREFIX)),

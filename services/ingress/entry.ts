@@ -1,23 +1,27 @@
 /** The one way from a route to a worker: admission before, and after it what the answer teaches and what is counted. */
-import type { FastifyRequest } from 'fastify';
-
 import type { CallEnvelope, WorkerAnswer } from '#contracts/call.ts';
+import type { Tracing } from '#host/tracing.ts';
 
 import type { Admission } from './admission.ts';
 import type { Ask } from './ask.ts';
 import { bearerOf, bodyBytes, Refused } from './http.ts';
-import type { Parts } from './routes.ts';
+import type { Call, Caller, Parts } from './routes.ts';
 
 /** What is measured of each call, after it was answered. */
 export type Measure = (via: CallEnvelope['via'], answer: WorkerAnswer, tookMs: number) => void;
 
-export function createEntry(
-  admission: Admission,
-  ask: Ask,
-  measure: Measure,
-): Pick<Parts, 'admit' | 'ask'> {
+export interface EntryParts {
+  readonly admission: Admission;
+  readonly ask: Ask;
+  readonly measure: Measure;
+  readonly tracing: Tracing;
+}
+
+export function createEntry(parts: EntryParts): Pick<Parts, 'admit' | 'ask'> {
+  const { admission, measure } = parts;
+  const asked = parts.tracing.enabled ? traced(parts.ask, parts.tracing) : parts.ask;
   return {
-    admit: (request: FastifyRequest) => {
+    admit: (request) => {
       const identity = bearerOf(request);
       const admitted = admission.admit({
         identity,
@@ -28,13 +32,25 @@ export function createEntry(
       if (typeof admitted === 'string') throw new Refused(admitted);
       return { ...admitted, identity };
     },
-    ask: async (caller, call) => {
+    ask: async (caller: Caller, call: Call) => {
       const from = performance.now();
       const { tenant, identity } = caller;
-      const answer = await ask({ ...call, tenant, identity });
+      const answer = await asked({ ...call, tenant, identity });
       admission.learn(caller, answer);
       measure(call.via, answer, performance.now() - from);
       return answer;
     },
+  };
+}
+
+/** The same question inside a span that the worker's span hangs below. */
+function traced(ask: Ask, tracing: Tracing): Ask {
+  return async (question) => {
+    const { via, traceparent: parent = '' } = question;
+    const span = tracing.begin(`ask ${question.ask}`, 'client', { parent, attributes: { via } });
+    const answer = await ask({ ...question, traceparent: span.traceparent });
+    if (answer.kind === 'refused') span.end({ code: answer.code }, answer.code);
+    else span.end(answer.kind === 'decided' ? { verdict: answer.body.verdict } : {});
+    return answer;
   };
 }

@@ -33,6 +33,8 @@ export interface HttpOptions {
   readonly allowedOrigins: readonly string[];
   /** Addresses of proxies whose X-Forwarded-For is believed; empty = none. */
   readonly trustedProxies: readonly string[];
+  /** Told of every request that was refused before a worker was asked. */
+  readonly onRefused: (code: Reason) => void;
 }
 
 export const BODY_BYTES_MAX = 1024 * 1024;
@@ -85,6 +87,7 @@ export function createHttp(
   });
   app.setErrorHandler((error: FastifyError | Refused, request, reply) => {
     const refusal = refusalOf(error);
+    options.onRefused(refusal.code);
     if (refusal.code === 'service.failed')
       log.error({ err: error, url: request.routeOptions.url }, 'request failed');
     return refuse(reply, refusal.code, refusal.message);

@@ -8,11 +8,12 @@ import { createLog } from '#host/log.ts';
 import { connectBus } from '#host/nats.ts';
 import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
+import { startTracing } from '#host/tracing.ts';
 
 import { createAdmission } from './admission.ts';
 import { createAsk } from './ask.ts';
 import { authzenRoutes } from './authzen.ts';
-import { admissionLimits, IngressConfig, listOf, upstreamCredentials } from './config.ts';
+import { admissionLimits, callersOf, IngressConfig, mcpOptions } from './config.ts';
 import { decisionRoutes } from './decisions.ts';
 import { documentRoutes } from './documents.ts';
 import { createEntry } from './entry.ts';
@@ -36,12 +37,14 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
     monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
   });
   add('bus', bus.close);
+  const tracing = await startTracing('ingress', config.OTEL_EXPORTER_OTLP_ENDPOINT);
+  add('traces', tracing.close);
   const durability = await watchDurability(bus, 'OUTCOMES', log);
   add('durability', durability.close);
   const view = await watchControl(bus, { log });
   add('control view', view.close);
 
-  const { measure, onStray } = createMeasure(() => asking.inFlight());
+  const { measure, onStray, onRefused } = createMeasure(() => asking.inFlight());
   const asking = createAsk(bus, { inFlightMax: config.COUNTERSIGN_CALLS_IN_FLIGHT_MAX, onStray });
   add('calls', asking.close);
   const admission = createAdmission(admissionLimits(config), watchIssuers(view), view);
@@ -49,7 +52,7 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
   const parts: Parts = {
     log,
     view,
-    ...createEntry(admission, asking.ask, measure),
+    ...createEntry({ admission, ask: asking.ask, measure, tracing }),
     seal: createSeal(sealKey),
     reportOutcome: createReportOutcome(recordPublisher(bus, macKeys)),
     publicUrl: () => url,
@@ -59,22 +62,15 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
     outcomeRoutes(() => durability.now().durability),
     authzenRoutes,
     documentRoutes,
-    mcpRoutes({
-      folder: config.COUNTERSIGN_UPSTREAM_CREDENTIALS_DIR,
-      environment: upstreamCredentials(),
-      authorizationServers: listOf(config.COUNTERSIGN_AUTHORIZATION_SERVERS),
-    }),
+    mcpRoutes(mcpOptions(config)),
   ];
-  const app = createHttp(
-    {
-      log,
-      allowedOrigins: listOf(config.COUNTERSIGN_INGRESS_ALLOWED_ORIGINS),
-      trustedProxies: listOf(config.COUNTERSIGN_INGRESS_TRUSTED_PROXIES),
-    },
-    (to) => routes.forEach((register) => register(to, parts)),
+  const app = createHttp({ log, onRefused, ...callersOf(config) }, (to) =>
+    routes.forEach((register) => register(to, parts)),
   );
-  const host = config.COUNTERSIGN_INGRESS_HOST;
-  const listening = await app.listen({ host, port: config.COUNTERSIGN_INGRESS_PORT });
+  const listening = await app.listen({
+    host: config.COUNTERSIGN_INGRESS_HOST,
+    port: config.COUNTERSIGN_INGRESS_PORT,
+  });
   add('http', () => app.close());
   url ||= listening;
 

@@ -1,4 +1,5 @@
 /** What is measured of calls: how many ended how, and how long an answer took. Never ids, tenants or tools. */
+import type { Reason } from '#contracts/reasons.ts';
 import { counter, gauge, seconds } from '#host/metrics.ts';
 
 import type { Measure } from './entry.ts';
@@ -7,6 +8,7 @@ import type { Measure } from './entry.ts';
 export function createMeasure(inFlight: () => number): {
   readonly measure: Measure;
   readonly onStray: () => void;
+  readonly onRefused: (code: Reason) => void;
 } {
   const calls = counter<{ via: string; code: string; verdict: string }>(
     'countersign_calls',
@@ -15,6 +17,10 @@ export function createMeasure(inFlight: () => number): {
   const durations = seconds<{ via: string }>(
     'countersign_call_duration_seconds',
     'From the admission of a call to the answer of a worker.',
+  );
+  const refused = counter<{ code: string }>(
+    'countersign_requests_refused',
+    'Requests that were refused before a worker was asked, by reason.',
   );
   const strays = counter('countersign_answers_stray', 'Answers that nobody waited for any more.');
   gauge('countersign_calls_waiting', 'Calls that wait for an answer.', inFlight);
@@ -29,5 +35,6 @@ export function createMeasure(inFlight: () => number): {
       durations.record(tookMs / 1_000, { via });
     },
     onStray: () => strays.add(1),
+    onRefused: (code) => refused.add(1, { code }),
   };
 }

@@ -19,7 +19,12 @@ const log = createLog('test', 'silent');
 
 function server() {
   return createHttp(
-    { log, allowedOrigins: ['https://console.example'], trustedProxies: [] },
+    {
+      log,
+      allowedOrigins: ['https://console.example'],
+      trustedProxies: [],
+      onRefused: () => undefined,
+    },
     (app) => {
       app.post('/echo', async (request, reply) => sendJson(reply, JSON.stringify(bodyOf(request))));
       app.get('/who', async (request, reply) =>
