@@ -176,13 +176,16 @@ function parseSegment(segment: string): Segment | string {
   return { path: source.split('.') };
 }
 
-/** A schema with references could pull in documents that the bundle's digest does not cover. */
-const REFERENCE = /"\$(ref|dynamicRef|recursiveRef|id)"/;
+/**
+ * References could pull in documents that the bundle's digest does not cover, a pattern could take exponential time.
+ * (That the schema itself runs no code is TypeBox's: it takes a keyword of the wrong type for none.)
+ */
+const REFUSED_KEYWORD = /"(\$ref|\$dynamicRef|\$recursiveRef|\$id|pattern|patternProperties)":/;
 
 function fitter(schema: JsonObject | undefined, problems: string[]): (value: Json) => boolean {
   if (schema === undefined) return (value) => value !== null;
-  if (REFERENCE.test(JSON.stringify(schema))) {
-    problems.push('a schema of a fact has no references');
+  if (REFUSED_KEYWORD.test(JSON.stringify(schema))) {
+    problems.push('a schema of a fact has no references and no patterns');
     return () => false;
   }
   try {

@@ -280,7 +280,7 @@ describe('what is sent cannot reach beyond the bundle', () => {
       'facts.json': JSON.stringify({ order: { key: 'orders/{call.tool}', schema } }),
     });
     expect(findings.map(({ code, message }) => [code, message])).toEqual([
-      ['facts.malformed', 'order: a schema of a fact has no references'],
+      ['facts.malformed', 'order: a schema of a fact has no references and no patterns'],
     ]);
   });
 

@@ -177,7 +177,12 @@ describe('a declaration', () => {
     [
       'a schema that refers',
       { order: { key: 'x', schema: { $ref: '#/x' } } },
-      'order: a schema of a fact has no references',
+      'order: a schema of a fact has no references and no patterns',
+    ],
+    [
+      'a schema with a pattern',
+      { order: { key: 'x', schema: { type: 'string', pattern: '^(a+)+$' } } },
+      'order: a schema of a fact has no references and no patterns',
     ],
     [
       'too many facts',
