@@ -16,6 +16,7 @@ import {
   PolicyRequest,
   ToolsRequest,
 } from './admin-bodies.ts';
+import { AUDIT_OPERATIONS } from './audit-api.ts';
 import { UpstreamName } from './call.ts';
 import {
   Agent,
@@ -31,7 +32,7 @@ import {
   Tool,
   Upstream,
 } from './control.ts';
-import { RevisionSchema } from './ids.ts';
+import { DecisionIdSchema, RevisionSchema } from './ids.ts';
 
 export interface Operation {
   readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
@@ -47,6 +48,8 @@ export interface Operation {
   readonly answer: TSchema;
   /** A body that is no JSON, by content type; `body` does not apply to it. */
   readonly archives?: readonly string[];
+  /** Content type of the answer where it is not application/json. */
+  readonly media?: string;
 }
 
 type Extra = Partial<Pick<Operation, 'status' | 'query'>>;
@@ -252,7 +255,10 @@ export const ADMIN_OPERATIONS = {
 } as const satisfies Readonly<Record<string, Operation>>;
 
 /** Every table of operations that admin serves; the documents are made from all of them. */
-export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [ADMIN_OPERATIONS];
+export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [
+  ADMIN_OPERATIONS,
+  AUDIT_OPERATIONS,
+];
 
 /** Names of path parameters in order. */
 export const parametersOf = (path: string): string[] =>
@@ -264,6 +270,7 @@ export const PATH_PARAMETERS = {
   name: UpstreamName,
   digest: Digest,
   agent: AgentId,
+  decision: DecisionIdSchema,
 } as const;
 
 /** What an operation takes in its body. */

@@ -136,6 +136,11 @@ export const ADMIN_ERRORS = {
     'The change was not acknowledged, so it may or may not take effect.',
     'Send it again; a repeated change does no harm.',
   ),
+  'audit.unavailable': row(
+    503,
+    'The database of the audit trail does not answer; decisions and changes go on and are not lost.',
+    'Try again later.',
+  ),
   'service.unavailable': row(503, 'A part that this needs is away.', 'Try again in a moment.'),
   'service.failed': row(500, 'Something failed here.', 'The log of admin says what.'),
 } as const satisfies Record<string, AdminErrorSpec>;

@@ -42,7 +42,7 @@ export function adminOpenApi(): string {
 const json = (schema: TSchema) => ({ 'application/json': { schema } });
 
 function operationObject(name: string, operation: Operation): object {
-  const { role, summary, path, query, body, archives = [], status, answer } = operation;
+  const { role, summary, path, query, body, archives = [], status, answer, media } = operation;
   const parameters = [
     ...parametersOf(path).map((parameter) => ({
       name: parameter,
@@ -62,7 +62,10 @@ function operationObject(name: string, operation: Operation): object {
     parameters,
     ...(content === undefined ? {} : { requestBody: { required: true, content } }),
     responses: {
-      [status]: { description: 'Done.', content: json(answer) },
+      [status]: {
+        description: 'Done.',
+        content: media === undefined ? json(answer) : { [media]: { schema: answer } },
+      },
       default: { $ref: '#/components/responses/Error' },
     },
   };

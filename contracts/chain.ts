@@ -77,6 +77,16 @@ export function bodyText(entry: string): string {
   return entry.slice('{"body":'.length, entry.lastIndexOf(',"kind":'));
 }
 
+const INDEX_CHARS_MAX = 256;
+
+/** Text of a leaf as an index column beside the entry holds it: short enough for an index, and without NUL. */
+export function indexText(text: string): string {
+  return text.slice(0, INDEX_CHARS_MAX).replaceAll('\0', '\ufffd').toWellFormed();
+}
+
+/** The latest time that a Date can hold, in milliseconds (ECMAScript, "Time Values and Time Range"). */
+export const AT_MAX = 8_640_000_000_000_000;
+
 export const HASH_BYTES = 32;
 /** What the first entry of a chain is hashed with. */
 export const FIRST_PREV: Uint8Array = new Uint8Array(HASH_BYTES);

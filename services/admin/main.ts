@@ -3,14 +3,18 @@ import { CAPABILITY_KEYS_MAX } from '#contracts/capability.ts';
 import { revisionOf } from '#contracts/ids.ts';
 import { readConfig } from '#host/config.ts';
 import { type ControlView, watchControl } from '#host/control-view.ts';
+import { watchDatabase } from '#host/database-watch.ts';
+import { openDatabase, openPool } from '#host/database.ts';
 import { type Condition, serveHealth } from '#host/health.ts';
 import { readKeyList, readMacKeys } from '#host/keys.ts';
-import { createLog } from '#host/log.ts';
+import { createLog, type Logger } from '#host/log.ts';
 import { type Bus, connectBus } from '#host/nats.ts';
 import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
 
 import { createApp } from './app.ts';
+import { auditReads, type AuditTables } from './audit-reads.ts';
+import { auditRoutes } from './audit.ts';
 import { changeRecorder } from './change.ts';
 import { AdminConfig } from './config.ts';
 import type { Deps } from './deps.ts';
@@ -20,7 +24,9 @@ import { policyBuilder } from './policies.ts';
 import { type Projector, startProjector } from './project.ts';
 import { adminRoutes, type Routes } from './routes.ts';
 
-const ROUTES: readonly Routes[] = [adminRoutes];
+/** Number of the newest migration that reads of the audit trail need. */
+const SCHEMA = 1;
+const DATABASE_CONNECTIONS_MAX = 8;
 
 const STALE_MS = 5_000;
 const LAG_MAX = 100;
@@ -53,18 +59,25 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
       bundles: await bus.objects('bundles'),
       build: policyBuilder(config.COUNTERSIGN_OPA),
     };
+    const audit = openAudit(config, log);
+    if (audit !== undefined) add('audit', audit.close);
     await caughtUp(bus, view);
     await bootstrapOperators(secrets.firstOperators, deps);
 
     const app = createApp({ log, busConnected: bus.connected });
     const authenticate = authenticator(deps.operators);
-    for (const routes of ROUTES) routes(app, { deps, authenticate });
+    const all: readonly Routes[] = [adminRoutes, auditRoutes(audit?.reads)];
+    for (const routes of all) routes(app, { deps, authenticate });
     await app.listen({ host: config.COUNTERSIGN_ADMIN_HOST, port: config.COUNTERSIGN_ADMIN_PORT });
     add('api', () => app.close());
     const health = await serveHealth(
       config.COUNTERSIGN_HEALTH_PORT,
       conditions(bus, view, projector),
-      () => ({ revision: view.revision(), lag: projector.lag() }),
+      () => ({
+        revision: view.revision(),
+        lag: projector.lag(),
+        audit: audit === undefined ? 'no database is configured' : audit.fault() || 'ok',
+      }),
     );
     add('health', health.close);
     const address = app.server.address();
@@ -88,6 +101,21 @@ async function readSecrets(config: AdminConfig) {
       CAPABILITY_KEYS_MAX,
     ),
     firstOperators: operatorsFile === '' ? [] : await readOperators(operatorsFile),
+  };
+}
+
+/** Reads of the chain. That they are away is told but makes nothing unready: changes need no database. */
+function openAudit(config: AdminConfig, log: Logger) {
+  if (config.COUNTERSIGN_DATABASE_URL_FILE === '') return undefined;
+  const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, DATABASE_CONNECTIONS_MAX);
+  const watch = watchDatabase(pool, SCHEMA, log);
+  return {
+    reads: auditReads(openDatabase<AuditTables>(pool)),
+    fault: watch.fault,
+    close: async () => {
+      watch.close();
+      await pool.end();
+    },
   };
 }
 

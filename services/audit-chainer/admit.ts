@@ -6,7 +6,7 @@ import { type Static, Type } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 
 import { Verdict } from '#contracts/call.ts';
-import type { ChainSource } from '#contracts/chain.ts';
+import { AT_MAX, type ChainSource, indexText } from '#contracts/chain.ts';
 import { DecisionIdSchema, PLATFORM, TenantIdSchema } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import { checkMac, type MacKeys } from '#contracts/mac.ts';
@@ -24,7 +24,7 @@ export interface Origin {
 }
 
 const common = {
-  at: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  at: Type.Integer({ minimum: 0, maximum: AT_MAX }),
   commitments: Type.Record(Type.String(), Type.String()),
   v: Type.Integer(),
 };
@@ -122,9 +122,9 @@ function readRecord(
     tenant: leaf.tenant,
     kind: said.kind,
     id: leaf.id,
-    decisionId: decides ? leaf.id : column(leaf.decision_id),
-    agent: column(leaf.agent),
-    verdict: decides ? column(leaf.verdict) : '',
+    decisionId: decides ? leaf.id : (leaf.decision_id ?? ''),
+    agent: indexText(leaf.agent ?? ''),
+    verdict: decides ? (leaf.verdict ?? '') : '',
     at: leaf.at,
     lines,
     ...where,
@@ -150,11 +150,4 @@ function readCanonical(text: string): Json | undefined {
   } catch {
     return undefined; // not JSON, or a value without a canonical form
   }
-}
-
-const COLUMN_CHARS_MAX = 256;
-
-/** Text as an index column takes it: short enough for an index, and without NUL. What is shown comes from the entry. */
-function column(text = ''): string {
-  return text.slice(0, COLUMN_CHARS_MAX).replaceAll('\0', '\ufffd');
 }

@@ -1,0 +1,129 @@
+/** The part of the admin API that reads the chain. Rows are shown as their hashed entries say, never as an index does. */
+import { Type, type Static } from 'typebox';
+
+import type { Operation } from './admin-api.ts';
+import { ChainSource } from './chain.ts';
+
+const Hash = Type.String({ description: '"sha256:" and 64 hex digits.' });
+
+/** Where a chain ends. */
+export const AuditHead = Type.Object({ sequence: Type.Integer({ minimum: 0 }), hash: Hash });
+export type AuditHead = Static<typeof AuditHead>;
+
+/** One row of a chain for people and scripts. */
+export const AuditRow = Type.Object({
+  sequence: Type.Integer(),
+  kind: Type.String({ description: 'decision, outcome, control.policy and so on.' }),
+  record_id: Type.String(),
+  decision_id: Type.String({ description: 'The decision that it is, or is about; else empty.' }),
+  verdict: Type.String({ description: 'Of a decision; else empty.' }),
+  agent: Type.String({ description: 'Of a decision; else empty.' }),
+  at: Type.String({ description: "RFC 3339, by the record's writer." }),
+  hash: Hash,
+  source: ChainSource,
+  leaf: Type.Record(Type.String(), Type.Unknown(), { description: 'The record itself.' }),
+  index_differs: Type.Optional(
+    Type.Literal(true, {
+      description: 'The columns that rows are found by say something else than the row.',
+    }),
+  ),
+});
+export type AuditRow = Static<typeof AuditRow>;
+
+/** One line of the stream of whole rows. `payload` is null where there is none, absent where it was not asked for. */
+export interface AuditLine {
+  readonly entry: string;
+  readonly hash: string;
+  readonly payload?: string | null;
+  readonly index_differs?: true;
+}
+
+/** The last line: without it the stream broke off. */
+export interface AuditEnd {
+  readonly head: AuditHead;
+}
+
+/** A decision with everything that was recorded about it. */
+export const AuditRecord = Type.Object({
+  ...AuditRow.properties,
+  /** Exact text of the payload, null where there is none. */
+  payload: Type.Union([Type.String(), Type.Null()]),
+  about: Type.Array(AuditRow, { description: 'What was recorded about it, such as its outcome.' }),
+});
+export type AuditRecord = Static<typeof AuditRecord>;
+
+/** What a check of the chain by the server itself found. Whoever does not trust it verifies the rows. */
+export const AuditVerdict = Type.Object({
+  intact: Type.Boolean(),
+  /** First and last sequence that were checked, 0 for none. */
+  from: Type.Integer(),
+  through: Type.Integer(),
+  head: AuditHead,
+  finding: Type.Optional(Type.Object({ sequence: Type.Integer(), fault: Type.String() })),
+});
+export type AuditVerdict = Static<typeof AuditVerdict>;
+
+const TENANT = '/v1/tenants/{tenant}';
+const read = { method: 'GET', status: 200, body: undefined } as const;
+
+export const AUDIT_OPERATIONS = {
+  listAudit: {
+    ...read,
+    path: `${TENANT}/audit`,
+    role: 'viewer',
+    summary:
+      'Rows of the chain. With `after` ascending from behind that sequence, else the newest first, before `before`. ' +
+      'Kind `control` means all kinds that begin with it; `since` and `until` are RFC 3339.',
+    query: [
+      'kind',
+      'verdict',
+      'agent',
+      'decision_id',
+      'since',
+      'until',
+      'after',
+      'before',
+      'limit',
+    ],
+    answer: Type.Object({
+      items: Type.Array(AuditRow),
+      head: AuditHead,
+      more: Type.Boolean({ description: 'There are rows beyond the last item.' }),
+    }),
+  },
+  streamAudit: {
+    ...read,
+    path: `${TENANT}/audit/rows`,
+    role: 'viewer',
+    summary:
+      'Whole rows from behind `after` up to the head, one JSON document a line, the head last. ' +
+      '`payloads=true` adds the payloads and takes the role "operator".',
+    query: ['after', 'payloads'],
+    answer: Type.Unsafe<Response>({ type: 'string' }),
+    media: 'application/x-ndjson',
+  },
+  verifyAudit: {
+    ...read,
+    path: `${TENANT}/audit/verify`,
+    role: 'viewer',
+    summary: 'A quick check by the server itself of the newest rows, `last` of them (10,000).',
+    query: ['last'],
+    answer: AuditVerdict,
+  },
+  showAudit: {
+    ...read,
+    path: `${TENANT}/audit/{decision}`,
+    role: 'operator',
+    summary: 'One decision with its payload, and what was recorded about it.',
+    query: [],
+    answer: AuditRecord,
+  },
+  getAuditBundle: {
+    ...read,
+    path: `${TENANT}/audit/{decision}/bundles/{digest}`,
+    role: 'operator',
+    summary: 'A compiled policy that took part in this decision, byte for byte.',
+    query: [],
+    answer: Type.Unsafe<Response>({ type: 'object' }),
+  },
+} as const satisfies Readonly<Record<string, Operation>>;

@@ -1,0 +1,176 @@
+/** The audit routes: what the chain says, for operators and for verifiers of their own. Needs Postgres; nothing else does. */
+import {
+  AUDIT_OPERATIONS,
+  type AuditEnd,
+  type AuditHead,
+  type AuditLine,
+  type AuditVerdict,
+} from '#contracts/audit-api.ts';
+import { chainVerifier } from '#contracts/chain.ts';
+import type { ObjectStore } from '#host/nats.ts';
+
+import { type Handlers, mount } from './app.ts';
+import { readFlag, readNumber, readPlace, readWanted } from './audit-query.ts';
+import type { AuditReads, ReadRow } from './audit-reads.ts';
+import { AdminError } from './errors.ts';
+import { hasRole } from './operators.ts';
+import type { Routes } from './routes.ts';
+
+const LIST_DEFAULT = 50;
+const LIST_MAX = 1_000;
+const STREAM_PAGE = 500;
+const VERIFY_DEFAULT = 10_000;
+const VERIFY_MAX = 1_000_000;
+/** Records about one decision: its outcome, later its approval. */
+const ABOUT_MAX = 100;
+
+/** @param reads undefined where no database is configured */
+export const auditRoutes =
+  (reads: AuditReads | undefined): Routes =>
+  (app, { deps, authenticate }) => {
+    const handlers = auditHandlers(guarded(reads, deps.log.warn.bind(deps.log)), deps.bundles);
+    mount(app, { operations: AUDIT_OPERATIONS, handlers, authenticate });
+  };
+
+/** Whatever keeps the database from answering is one error to the operator, and its cause a line in the log. */
+function guarded(
+  reads: AuditReads | undefined,
+  warn: (fields: object, message: string) => void,
+): AuditReads {
+  const guard = async <T>(read: (reads: AuditReads) => Promise<T>): Promise<T> => {
+    if (reads === undefined)
+      throw new AdminError('audit.unavailable', 'No database is configured.');
+    try {
+      return await read(reads);
+    } catch (cause) {
+      warn({ err: cause }, 'the audit database does not answer');
+      throw new AdminError('audit.unavailable', '', { cause });
+    }
+  };
+  return {
+    head: (tenant) => guard((at) => at.head(tenant)),
+    page: (tenant, wanted, page) => guard((at) => at.page(tenant, wanted, page)),
+  };
+}
+
+function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof AUDIT_OPERATIONS> {
+  const decision = async (tenant: string, decisionId: string): Promise<ReadRow[]> => {
+    const page = { order: 'after', sequence: 0, limit: ABOUT_MAX, payloads: true } as const;
+    return reads.page(tenant, { decisionId }, page);
+  };
+  const found = (rows: readonly ReadRow[]): ReadRow => {
+    const row = rows.find(({ row: { kind } }) => kind === 'decision');
+    if (row === undefined) throw new AdminError('thing.not_found');
+    return row;
+  };
+  return {
+    listAudit: async ({ tenant, query }) => {
+      const limit = readNumber(query['limit'], { otherwise: LIST_DEFAULT, max: LIST_MAX });
+      const wanted = readWanted(query);
+      // The head first: what is chained meanwhile lies behind it, and is not missed by whoever goes on from it.
+      const head = await reads.head(tenant);
+      const rows = await reads.page(tenant, wanted, {
+        ...readPlace(query),
+        limit: limit + 1,
+        payloads: false,
+      });
+      return { items: rows.slice(0, limit).map(({ row }) => row), head, more: rows.length > limit };
+    },
+    streamAudit: async ({ tenant, operator, query }) => {
+      const payloads = readFlag(query['payloads']);
+      if (payloads && !hasRole(operator, 'operator')) throw new AdminError('operator.role');
+      const after = readNumber(query['after'], { otherwise: 0, max: Number.MAX_SAFE_INTEGER });
+      const head = await reads.head(tenant);
+      const lines = linesOf(reads, { tenant, after, head, payloads });
+      const body = ReadableStream.from(lines).pipeThrough(new TextEncoderStream());
+      return new Response(body, { headers: { 'content-type': 'application/x-ndjson' } });
+    },
+    verifyAudit: async ({ tenant, query }) => {
+      const last = readNumber(query['last'], { otherwise: VERIFY_DEFAULT, max: VERIFY_MAX });
+      return verify(reads, tenant, last);
+    },
+    showAudit: async ({ tenant, path }) => {
+      const rows = await decision(tenant, path['decision'] ?? '');
+      const { row, payload } = found(rows);
+      const about = rows.map((other) => other.row).filter(({ kind }) => kind !== 'decision');
+      return { ...row, payload, about };
+    },
+    getAuditBundle: async ({ tenant, path }) => {
+      const { row } = found(await decision(tenant, path['decision'] ?? ''));
+      const digest = path['digest'] ?? '';
+      const used = JSON.stringify(row.leaf['policies'] ?? []).includes(`"digest":"${digest}"`);
+      const bytes = used ? await bundles.getBlob(digest) : null;
+      if (bytes === null) throw new AdminError('thing.not_found');
+      return new Response(Buffer.from(bytes), { headers: { 'content-type': 'application/json' } });
+    },
+  };
+}
+
+interface Streamed {
+  readonly tenant: string;
+  readonly after: number;
+  /** Rows that are chained later are left out. */
+  readonly head: AuditHead;
+  readonly payloads: boolean;
+}
+
+async function* linesOf(reads: AuditReads, streamed: Streamed): AsyncGenerator<string> {
+  for await (const { entry, hash, payload, row } of rowsUpTo(reads, streamed)) {
+    const line: AuditLine = {
+      entry,
+      hash,
+      ...(streamed.payloads ? { payload } : {}),
+      ...(row.index_differs === true ? { index_differs: true } : {}),
+    };
+    yield `${JSON.stringify(line)}\n`;
+  }
+  const end: AuditEnd = { head: streamed.head };
+  yield `${JSON.stringify(end)}\n`;
+}
+
+async function* rowsUpTo(
+  reads: AuditReads,
+  { tenant, after, head, payloads }: Streamed,
+): AsyncGenerator<ReadRow> {
+  for (let sequence = after; sequence < head.sequence;) {
+    const limit = Math.min(STREAM_PAGE, head.sequence - sequence);
+    const rows = await reads.page(tenant, {}, { order: 'after', sequence, limit, payloads });
+    yield* rows;
+    const last = rows.at(-1);
+    if (last === undefined) return; // the tail is cut: whoever verifies sees it by the head
+    sequence = last.place;
+  }
+}
+
+/** The newest rows: hashes, holes, and whether the index beside them agrees. */
+async function verify(reads: AuditReads, tenant: string, last: number): Promise<AuditVerdict> {
+  const head = await reads.head(tenant);
+  const from = Math.max(0, head.sequence - last);
+  const [before] =
+    from === 0
+      ? []
+      : await reads.page(
+          tenant,
+          {},
+          { order: 'before', sequence: from + 1, limit: 1, payloads: false },
+        );
+  const verifier = chainVerifier(tenant, before && { sequence: from, hash: before.hash });
+  const verdict = { from: Math.min(from + 1, head.sequence), head };
+  for await (const row of rowsUpTo(reads, { tenant, after: from, head, payloads: false })) {
+    const result = verifier.next(row);
+    const finding =
+      'fault' in result
+        ? result
+        : row.row.index_differs === true
+          ? { sequence: row.place, fault: 'index_differs' }
+          : undefined;
+    if (finding !== undefined) {
+      return { ...verdict, intact: false, through: verifier.head().sequence, finding };
+    }
+  }
+  const through = verifier.head().sequence;
+  const finding = verifier.end(head);
+  return finding === undefined
+    ? { ...verdict, intact: true, through }
+    : { ...verdict, intact: false, through, finding };
+}
