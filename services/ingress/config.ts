@@ -58,9 +58,9 @@ export const IngressConfig = Type.Object({
   }),
   COUNTERSIGN_SOURCE_CALLS_PER_SECOND: PerSecond(
     'Calls from one address with identities that no worker has proved yet.',
-    500,
+    1_000,
   ),
-  COUNTERSIGN_UNPROVEN_CALLS_PER_SECOND: PerSecond('The same over all addresses.', 2_000),
+  COUNTERSIGN_UNPROVEN_CALLS_PER_SECOND: PerSecond('The same over all addresses.', 3_000),
   COUNTERSIGN_CALLS_IN_FLIGHT_MAX: Type.Integer({
     minimum: 2,
     default: 10_000,
