@@ -2,9 +2,11 @@
 
 import { randomBytes } from 'node:crypto';
 
+import { Compile } from 'typebox/compile';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { CONTROL_KEYS } from '#contracts/control.ts';
+import { DecisionAnswer, OutcomeAnswer } from '#contracts/http.ts';
 import { readConfig } from '#host/config.ts';
 
 import { IngressConfig } from '../../../services/ingress/config.ts';
@@ -80,6 +82,7 @@ describe('a call', () => {
   it('is allowed, and its outcome is taken from who asked and from nobody else', async () => {
     const { status, body } = await refund(5);
     expect([status, body['verdict']]).toEqual([200, 'allow']);
+    expect(Compile(DecisionAnswer).Errors(body)).toEqual([]);
     const report = { ref: body['recorded'].ref, status: 'executed' };
     const path = `/v1/decisions/${body['decision_id']}/outcome`;
     const asBob = await post(path, report, await world.identity({ sub: 'bob@example.com' }));
@@ -87,6 +90,7 @@ describe('a call', () => {
     // A fresh token of the same agent and person is the same asker.
     const asAlice = await post(path, report, await world.identity({ expiresIn: '2h' }));
     expect([asAlice.status, asAlice.body['late']]).toEqual([200, false]);
+    expect(Compile(OutcomeAnswer).Errors(asAlice.body)).toEqual([]);
   });
 
   it('is held, with the id of its approval', async () => {
