@@ -18,7 +18,7 @@ import { type Call, type Checks, decide, type Outcome } from './decide.ts';
 import { applyMode, type Mode } from './mode.ts';
 import type { CallIds, Claimed } from './points/call-ids.ts';
 import { freshApprovalId, freshDecisionId, freshSalt } from './random.ts';
-import { callHash, type Decided, decisionRecord } from './record.ts';
+import { type Decided, decisionRecord, hashOfCall } from './record.ts';
 import type { Position, Recorder } from './recorder.ts';
 import { beginSpan, endSpan } from './spans.ts';
 
@@ -51,7 +51,7 @@ export function createJudge(parts: JudgeParts): (call: Call) => Promise<Answer> 
           const { agent } = principal.value;
           claiming = parts.callIds.claim(asked, {
             agent,
-            callHash: callHash(asked),
+            callHash: hashOfCall(asked),
             decisionId: id,
           });
           claiming.catch(() => undefined); // awaited below

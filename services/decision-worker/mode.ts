@@ -1,6 +1,6 @@
+/** Rollout modes, as one pure function after the decision. It lifts only what the table of reasons allows. */
 import type { Verdict } from '#contracts/call.ts';
 import type { PolicyInput } from '#contracts/policy.ts';
-/** Rollout modes, as one pure function after the decision. It lifts only what the table of reasons allows. */
 import { reasonSpec } from '#contracts/reasons.ts';
 
 import type { Outcome } from './decide.ts';
@@ -11,7 +11,7 @@ export type Mode = PolicyInput['mode'];
  * observe: a liftable refusal becomes an allow; soft-block: a liftable hold does, blocks stay. Never identity,
  * revocation, kill, floor or evidence. The record keeps the verdict before the mode.
  */
-export function applyMode(outcome: Outcome, mode: Mode): Verdict {
+export function applyMode(outcome: Pick<Outcome, 'verdict' | 'reason'>, mode: Mode): Verdict {
   const { verdict } = outcome;
   if (verdict === 'allow' || mode === 'enforce' || !reasonSpec(outcome.reason).liftable)
     return verdict;

@@ -1,6 +1,7 @@
 /** The decision record: leaf and payload of one outcome, both canonical JSON, built in ascending key order. */
 import { hash } from 'node:crypto';
 
+import { callHash } from '#contracts/call-hash.ts';
 import type { Durability, Verdict } from '#contracts/call.ts';
 import type { DecisionEvidence, DecisionLeaf } from '#contracts/decision.ts';
 import type { ApprovalId, DecisionId } from '#contracts/ids.ts';
@@ -22,17 +23,15 @@ export interface Decided {
   readonly worker: string;
 }
 
-/**
- * What identifies a call for idempotency, approval and receipt: SHA-256 of canonical
- * `{args_hash, definition_hash, tenant, tool, upstream, v}`. Never leaves our services but as a commitment.
- */
-export function callHash(call: Call): string {
-  const { envelope, tool } = call;
-  return sha256(
-    `{"args_hash":"${sha256(call.args)}","definition_hash":"${tool.definitionHash}","tenant":"${call.tenant}",` +
-      `"tool":${JSON.stringify(envelope.tool)},"upstream":${JSON.stringify(tool.upstream)},"v":1}`,
-  );
-}
+/** The hash of this exact call (contracts/call-hash.ts). */
+export const hashOfCall = ({ envelope, tenant, args, tool }: Call): string =>
+  callHash({
+    tenant,
+    upstream: tool.upstream,
+    tool: envelope.tool,
+    definitionHash: tool.definitionHash,
+    argsHash: sha256(args),
+  });
 
 /** @param freshSalt gives 32 new random hex digits at each call */
 export function decisionRecord(
@@ -44,7 +43,7 @@ export function decisionRecord(
   const input = outcome.grant?.inputText ?? knownInput(call, outcome, decided.mode);
   const { payload, commitments } = sealPayload(
     { evidence: evidenceText(call, outcome), input },
-    { arguments: call.args, call: callHash(call) },
+    { arguments: call.args, call: hashOfCall(call) },
     freshSalt,
   );
   return { leaf: JSON.stringify(leafOf(call, outcome, decided, commitments)), payload };

@@ -9,6 +9,7 @@ import type { TenantId } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import type { PolicyOutput } from '#contracts/policy.ts';
 import type { Reason } from '#contracts/reasons.ts';
+import { type Evaluate, judgeInput } from '#policies/engine/judge.ts';
 
 import {
   block,
@@ -22,17 +23,12 @@ import {
 } from '../decide.ts';
 import type { Mode } from '../mode.ts';
 
-/** One policy answer, or why there is none. */
-export type Answer =
-  | { readonly ok: true; readonly output: PolicyOutput }
-  | { readonly ok: false; readonly code: Reason; readonly detail: string };
-
 export interface ActiveBundle {
   readonly digest: string;
   /** Revision that made it active. */
   readonly revision: string;
   readonly facts: CompiledFacts;
-  readonly evaluate: (input: Uint8Array, timeMs: number) => Answer;
+  readonly evaluate: Evaluate;
 }
 
 export interface PolicyPoints {
@@ -210,41 +206,21 @@ function evaluate(
 ): Checked<Grant> {
   const { floor, active, found } = state;
   const input = encoder.encode(found.inputText);
-  const below = floor.evaluate(input, call.at);
-  if (!below.ok) return block(below.code, `floor: ${below.detail}`, found);
-  if (below.output.verdict !== 'allow') {
-    const output = { floor: below.output, tenant: null };
-    return block('policy.floor', below.output.reason ?? '', { ...found, output });
-  }
-  const answer = active.evaluate(input, call.at);
-  if (!answer.ok)
-    return block(answer.code, answer.detail, {
-      ...found,
-      output: { floor: below.output, tenant: null },
-    });
-  const { output } = answer;
-  const grant: Grant = {
-    ...found,
+  const policies = { floor: floor.evaluate, tenant: active.evaluate };
+  const { verdict, reason, detail, output } = judgeInput(policies, input, call.at);
+  const grant: Grant = { ...found, ...wordsOf(output.tenant), output };
+  return verdict === 'allow' ? pass(grant) : { ok: false, verdict, reason, detail, found: grant };
+}
+
+/** What the tenant's policy adds to the record and the answer. */
+function wordsOf(output: PolicyOutput | null): Partial<Grant> {
+  if (output === null) return {};
+  return {
     policyReason: output.reason ?? '',
     message: output.message ?? '',
     obligations: output.obligations ?? [],
     labels: output.labels ?? [],
     cost: output.cost ?? 0,
     approval: output.approval,
-    output: { floor: below.output, tenant: output },
   };
-  switch (output.verdict) {
-    case 'allow':
-      return pass(grant);
-    case 'block':
-      return block('policy.blocked', '', grant);
-    case 'escalate':
-      return {
-        ok: false,
-        verdict: 'escalate',
-        reason: 'policy.needs_approval',
-        detail: '',
-        found: grant,
-      };
-  }
 }
