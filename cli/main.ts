@@ -4,16 +4,41 @@ import { Command, CommanderError } from 'commander';
 
 import { CliError, EXIT, reportError } from '#cli/output.ts';
 
+import { register as agent } from './commands/agent.ts';
 import { register as bench } from './commands/bench.ts';
+import { register as budget } from './commands/budget.ts';
 import { register as call } from './commands/call.ts';
 import { register as conformance } from './commands/conformance.ts';
 import { register as doctor } from './commands/doctor.ts';
 import { register as down } from './commands/down.ts';
+import { register as facts } from './commands/facts.ts';
+import { register as issuer } from './commands/issuer.ts';
+import { register as mint } from './commands/mint.ts';
+import { register as policy } from './commands/policy.ts';
 import { register as status } from './commands/status.ts';
 import { register as test } from './commands/test.ts';
+import { register as tools } from './commands/tools.ts';
 import { register as up } from './commands/up.ts';
+import { register as upstream } from './commands/upstream.ts';
 
-const VERBS = [up, down, status, doctor, call, test, conformance, bench];
+const VERBS = [
+  up,
+  down,
+  status,
+  doctor,
+  call,
+  mint,
+  policy,
+  facts,
+  issuer,
+  agent,
+  upstream,
+  tools,
+  budget,
+  test,
+  conformance,
+  bench,
+];
 
 function commandLine(): Command {
   const program = new Command('countersign')

@@ -1,0 +1,110 @@
+// `facts`: what policies know beside the call.
+
+import type { Command } from 'commander';
+
+import { tellChange } from '#cli/changes.ts';
+import { adminClient, reachable, type Reach } from '#cli/client.ts';
+import { jsonGiven } from '#cli/given.ts';
+import { CliError, EXIT, print, printJson, printTable } from '#cli/output.ts';
+import { addGroup, addVerb } from '#cli/verb.ts';
+import { factKey, factName } from '#contracts/fact-name.ts';
+
+interface Item {
+  readonly id: string;
+  readonly changed_at: string;
+  readonly value: unknown;
+}
+
+export function register(program: Command): void {
+  const facts = addGroup(program, 'facts', {
+    summary: 'Facts that policies decide by: put, patch, get, list, delete.',
+    examples: [
+      [`./countersign facts put orders/17 '{"total": 90}'`, 'a fact with a revision'],
+      ['./countersign facts list orders/', 'what is known'],
+    ],
+  });
+  const key = 'The key is a path; "/" within a segment is written %2F.';
+  reachable(
+    addVerb(facts, 'put <key> <json>', {
+      summary: `Set a fact to a JSON value or @file. ${key}`,
+      examples: [
+        [`./countersign facts put orders/17 '{"total": 90}'`, 'from the command line'],
+        ['./countersign facts put people/ann@example.com @ann.json', 'from a file'],
+      ],
+    }),
+  ).action(async (name: string, json: string, options: Reach) => {
+    const answer = await adminClient(options).tenantCall('PUT', pathOf(name), jsonGiven(json));
+    tellChange(options, answer, `put ${name}`);
+  });
+  reachable(
+    addVerb(facts, 'patch <key> <json>', {
+      summary: 'Merge a JSON value into a fact (RFC 7396): null removes a member.',
+      examples: [[`./countersign facts patch orders/17 '{"state": "paid"}'`, 'the rest stays']],
+    }),
+  ).action(async (name: string, json: string, options: Reach) => {
+    const answer = await adminClient(options).tenantCall('PATCH', pathOf(name), jsonGiven(json));
+    tellChange(options, answer, `patched ${name}`);
+  });
+  reachable(
+    addVerb(facts, 'delete <key>', {
+      summary: 'Remove a fact. A policy that requires it refuses from then on.',
+      examples: [['./countersign facts delete orders/17', 'it is unknown again']],
+    }),
+  ).action(async (name: string, options: Reach) => {
+    const answer = await adminClient(options).tenantCall('DELETE', pathOf(name));
+    tellChange(options, answer, `deleted ${name}`);
+  });
+  reachable(
+    addVerb(facts, 'get <key>', {
+      summary: 'Show one fact. Exit code 1 when it is not known.',
+      examples: [['./countersign facts get orders/17', 'its value as JSON']],
+    }),
+  ).action(async (name: string, options: Reach) => {
+    const fact = (await adminClient(options).tenantCall('GET', pathOf(name))) as Item;
+    printJson(options.json === true ? fact : fact.value);
+  });
+  reachable(
+    addVerb(facts, 'list [prefix]', {
+      summary: 'List facts whose key begins with a prefix.',
+      examples: [['./countersign facts list orders/', 'keys, times and values']],
+    }),
+  ).action(list);
+}
+
+async function list(prefix: string | undefined, options: Reach): Promise<void> {
+  const admin = adminClient(options);
+  const items: Item[] = [];
+  for (let more = true, after = ''; more; after = items.at(-1)?.id ?? '') {
+    const query = new URLSearchParams({ prefix: prefix ?? '', after, limit: '1000' });
+    const page = (await admin.tenantCall('GET', `facts?${query.toString()}`)) as {
+      items: Item[];
+      more: boolean;
+    };
+    items.push(...page.items);
+    more = page.more;
+  }
+  if (options.json === true) {
+    printJson({ items });
+    return;
+  }
+  if (items.length === 0) print('there are none');
+  else {
+    printTable(
+      items.map(({ id, changed_at: at, value }) => [id, at, JSON.stringify(value).slice(0, 100)]),
+      ['key', 'changed', 'value'],
+    );
+  }
+}
+
+/** The path of a fact's key; what a shell gives needs no escapes but those that the key itself has. */
+function pathOf(name: string): string {
+  const key = factKey(name);
+  if (key !== undefined) {
+    const segments = factName(key).split('/');
+    return `facts/${segments.map((segment) => encodeURIComponent(decodeURIComponent(segment))).join('/')}`;
+  }
+  throw new CliError(`"${name}" is not the key of a fact.`, {
+    exitCode: EXIT.misuse,
+    help: 'write segments with "/" between them, such as orders/17; "/" in a segment is %2F',
+  });
+}
