@@ -14,6 +14,6 @@ export function tellChange(options: Reach, answer: unknown, done: string): void 
   // Every change is answered so (contracts/admin-bodies.ts).
   const { revision, visible } = answer as Changed;
   print(done);
-  const state = visible ? 'every worker that is not behind knows it' : 'recorded, on its way';
+  const state = visible ? 'recorded and in force' : 'recorded, on its way to the workers';
   print(paint('dim', `  revision  ${revision}   ${state}`));
 }

@@ -87,4 +87,10 @@ function misuse(error: CommanderError, args: readonly string[]): CliError {
   return new CliError(error.message.replace(/^error: /, ''), { exitCode: EXIT.misuse, help });
 }
 
+// Whoever reads only the beginning (`| head`) has what they want.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(process.exitCode ?? EXIT.ok);
+});
+
 process.exitCode = await main(process.argv.slice(2));
