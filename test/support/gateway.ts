@@ -34,9 +34,21 @@ export interface Gateway {
   readonly rotate: (name: string, secret: string) => Promise<void>;
   /** Outcomes in the stream, in order: status and detail. */
   readonly outcomes: () => Promise<{ decision_id: string; status: string; detail: any }[]>; // oxlint-disable-line typescript/no-explicit-any
+  /** POSTs one message to an upstream's address; the body is JSON, or the last JSON of a stream. */
+  readonly rpc: (
+    upstream: string,
+    body: unknown,
+    headers?: Readonly<Record<string, string>>,
+  ) => Promise<Rpc>;
   /** A second replica over the same broker and keys. */
   readonly replica: () => Promise<string>;
   readonly close: () => Promise<void>;
+}
+
+export interface Rpc {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: any; // oxlint-disable-line typescript/no-explicit-any -- answers of many shapes
 }
 
 export const ALLOW_EVERYTHING = `package countersign.policy
@@ -74,10 +86,26 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
     );
   const running = [await startOne()];
   const secretFile = (name: string) => join(folder, world.tenant, name);
+  const url = running[0]?.url ?? '';
+  const headers = { authorization: `Bearer ${await world.identity()}` };
   return {
     world,
-    url: running[0]?.url ?? '',
-    headers: { authorization: `Bearer ${await world.identity()}` },
+    url,
+    headers,
+    rpc: async (upstream, body, more = {}) => {
+      const response = await fetch(`${url}/mcp/${upstream}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers, ...more },
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+      });
+      const text = await response.text();
+      const [last = ''] = text.match(/(?<=^data: ).*$/gm)?.slice(-1) ?? [text];
+      return {
+        status: response.status,
+        headers: response.headers,
+        body: last === '' ? undefined : JSON.parse(last),
+      };
+    },
     upstream: async (name, url, { tools = [], secret = '', timeoutMs } = {}) => {
       if (secret !== '') await writeFile(secretFile(name), `${secret}\n`);
       for (const tool of tools) {
@@ -114,6 +142,29 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
     close: async () => {
       for (const one of running) await one.stop();
       await world.close();
+    },
+  };
+}
+
+/** A request of the new era with the headers that mirror it. */
+export function modern(
+  method: string,
+  params: Record<string, unknown> = {},
+  capabilities: object = {},
+): { readonly body: object; readonly headers: Record<string, string> } {
+  const _meta = {
+    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+    'io.modelcontextprotocol/clientInfo': { name: 'test', version: '1' },
+    'io.modelcontextprotocol/clientCapabilities': capabilities,
+    ...(params['_meta'] as object | undefined),
+  };
+  const name = params['name'] ?? params['uri'] ?? params['taskId'];
+  return {
+    body: { jsonrpc: '2.0', id: 1, method, params: { ...params, _meta } },
+    headers: {
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': method,
+      ...(typeof name === 'string' ? { 'mcp-name': name } : {}),
     },
   };
 }

@@ -11,6 +11,7 @@ import { compareParams } from './headers.ts';
 import { hold } from './hold.ts';
 import { isObject, type RequestMessage } from './message.ts';
 import { blockText, decisionData, repeatedText, responseText, toldResult } from './result.ts';
+import { continuedRound, type Round } from './rounds.ts';
 
 const TOOL_NAME = /^[!-~]{1,128}$/;
 /** Names of governed methods that are no tools; a tool that bears one could borrow their rights. */
@@ -33,11 +34,24 @@ export async function callTool(exchange: Exchange, message: RequestMessage): Pro
     listens: false,
     tell: (text, decision) => told(exchange, id, { text, decision }),
   };
+  const round = await continuedRound(exchange, governed);
+  if (round === undefined) return decide(exchange, governed, undefined);
+  const { requestState: _state, inputResponses: _responses, ...rest } = params;
+  const body = forwarded({ ...message, params: rest }, { arguments: given });
+  return decide(exchange, { ...governed, body }, round);
+}
+
+async function decide(
+  exchange: Exchange,
+  governed: Governed,
+  round: Round | undefined,
+): Promise<void> {
   const decision = await judge(exchange, governed);
   const answer = (text: string) => sendJson(exchange.reply, governed.tell(text, decision));
+  const { verdict } = decision.body;
   if (decision.repeated) await answer(repeatedText(decision));
-  else if (decision.body.verdict === 'block') await answer(blockText(decision));
-  else if (decision.body.verdict === 'escalate') await hold(exchange, governed, decision);
+  else if (verdict === 'block') await answer(blockText(decision));
+  else if (verdict === 'escalate') await hold(exchange, governed, decision, round);
   else await forward(exchange, governed, decision);
 }
 

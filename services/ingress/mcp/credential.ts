@@ -33,11 +33,7 @@ const FORBIDDEN = /^(?:host|connection|content-.*|transfer-encoding|accept|te|up
 
 export function createCredentials({ folder, environment }: CredentialOptions): CredentialOf {
   const fromFile = cachedFiles();
-  return async (tenant, { credential }) => {
-    if (credential === undefined) return {};
-    const { header = 'Authorization', scheme = 'Bearer', file, env } = credential;
-    if (!HEADER.test(header) || FORBIDDEN.test(header))
-      throw new NoCredential('header not allowed');
+  const secretOf = async (tenant: string, { file, env }: Reference): Promise<string> => {
     if ((file === undefined) === (env === undefined)) throw new NoCredential('one of file and env');
     const value =
       file === undefined
@@ -45,9 +41,18 @@ export function createCredentials({ folder, environment }: CredentialOptions): C
         : await fromFile(await placeOf(folder, tenant, file));
     const secret = value?.trim() ?? '';
     if (!VALUE.test(secret)) throw new NoCredential('empty, or not one line of ASCII');
+    return secret;
+  };
+  return async (tenant, { credential }) => {
+    if (credential === undefined) return {};
+    const { header = 'Authorization', scheme = 'Bearer' } = credential;
+    if (!HEADER.test(header) || FORBIDDEN.test(header)) throw new NoCredential('no such header');
+    const secret = await secretOf(tenant, credential);
     return { [header.toLowerCase()]: scheme === '' ? secret : `${scheme} ${secret}` };
   };
 }
+
+type Reference = NonNullable<Upstream['credential']>;
 
 /** @throws NoCredential for a variable that is not this tenant's */
 function envNameOf(tenant: string, name: string): string {

@@ -1,6 +1,7 @@
 /** What goes wrong before or beside a judgement, as a JSON-RPC error. A judged call is answered by result.ts. */
 import type { FastifyReply } from 'fastify';
 
+import { JSON_REASONS } from '#contracts/json-reasons.ts';
 import type { Json, JsonObject } from '#contracts/json.ts';
 import { publicReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
 
@@ -61,11 +62,14 @@ export function faultOf(reason: Reason, options: FaultOptions & { detail?: strin
   return new Fault(codeOf(reason), message, { ...rest, status, data, reason });
 }
 
+/** Reasons for which a body is no message at all. */
+const UNREADABLE: ReadonlySet<Reason> = new Set(Object.values(JSON_REASONS));
+
 function codeOf(reason: Reason): RpcCode {
   if (reason === 'request.header_mismatch') return RPC.headerMismatch;
+  if (UNREADABLE.has(reason)) return RPC.parse;
   const { check, status } = reasonSpec(reason);
-  if (check !== 'request' || status === 200 || status === 503) return RPC.refused;
-  return reason === 'request.content_type' || status === 403 ? RPC.invalidRequest : RPC.parse;
+  return check === 'request' && status >= 400 && status < 500 ? RPC.invalidRequest : RPC.refused;
 }
 
 /** Text of a JSON-RPC error. */

@@ -6,12 +6,13 @@ import type { IncomingHttpHeaders } from 'node:http';
 
 import type { Json, JsonObject } from '#contracts/json.ts';
 
-import { faultOf } from './fault.ts';
+import { type Fault, faultOf } from './fault.ts';
 import {
   claimedVersion,
   type Era,
   isObject,
   type Message,
+  type RequestId,
   type RequestMessage,
 } from './message.ts';
 
@@ -33,25 +34,27 @@ const DECIMAL = /^-?\d+(\.\d+)?$/;
 export function compareHeaders(message: Message, headers: IncomingHttpHeaders, era: Era): void {
   if (message.kind === 'response') return;
   const { method, params } = message;
-  const request = message.kind === 'request' ? message : undefined;
-  const required = request !== undefined && era === '2026-07-28';
-  const version = single(headers, 'mcp-protocol-version', request);
+  const id = message.kind === 'request' ? message.id : null;
+  const required = message.kind === 'request' && era === '2026-07-28';
+  const compare = (
+    name: string,
+    value: string,
+    read: (sent: string) => string | undefined = asIs,
+  ) => {
+    const sent = headers[name];
+    if (sent === undefined && !required) return;
+    if (typeof sent !== 'string' || read(sent) !== value) throw mismatch(name, id);
+  };
   const claimed = claimedVersion(message);
-  if (claimed !== '' && (version ?? (required ? '' : claimed)) !== claimed) {
-    throw mismatch('MCP-Protocol-Version', request);
-  }
+  if (claimed !== '') compare('mcp-protocol-version', claimed);
   if (era === '2025-11-25') return;
-  const named = single(headers, 'mcp-method', request);
-  if ((named ?? (required ? '' : method)) !== method) throw mismatch('Mcp-Method', request);
+  compare('mcp-method', method);
   const field = NAMED_BY.get(method);
-  if (field === undefined) return;
-  const name = params[field];
-  const header = single(headers, 'mcp-name', request);
-  if (header === undefined && (typeof name !== 'string' || !required)) return;
-  if (typeof name === 'string' && decoded(header ?? '') !== name)
-    throw mismatch('Mcp-Name', request);
-  if (header !== undefined && decoded(header) === undefined) throw mismatch('Mcp-Name', request);
+  const name = field === undefined ? undefined : params[field];
+  if (typeof name === 'string') compare('mcp-name', name, decoded);
 }
+
+const asIs = (value: string): string => value;
 
 /** Compares Mcp-Param-* with the arguments, as far as the tool's schema declares them. @throws Fault -32020 */
 export function compareParams(
@@ -63,8 +66,10 @@ export function compareParams(
     const name = PARAM_PREFIX + header.toLowerCase();
     const value = valueAt(tool.args, path);
     if (value === undefined || value === null || typeof value === 'object') continue;
-    const sent = decoded(single(headers, name, request)?.trim() ?? '\0');
-    if (!same(sent, value)) throw mismatch(`Mcp-Param-${header}`, request);
+    const sent = headers[name];
+    if (typeof sent !== 'string' || !same(decoded(sent), value)) {
+      throw mismatch(`Mcp-Param-${header}`, request.id);
+    }
   }
 }
 
@@ -121,16 +126,5 @@ function decoded(value: string): string | undefined {
   }
 }
 
-/** Node joins repeated headers by a comma; none of ours that decide anything has one inside. */
-function single(
-  headers: IncomingHttpHeaders,
-  name: string,
-  request: RequestMessage | undefined,
-): string | undefined {
-  const value = headers[name];
-  if (Array.isArray(value)) throw mismatch(name, request);
-  return value;
-}
-
-const mismatch = (header: string, request: RequestMessage | undefined) =>
-  faultOf('request.header_mismatch', { detail: `See ${header}.`, id: request?.id ?? null });
+const mismatch = (header: string, id: RequestId | null): Fault =>
+  faultOf('request.header_mismatch', { detail: `See ${header}.`, id });

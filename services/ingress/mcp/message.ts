@@ -29,6 +29,9 @@ export type Message =
 
 export type RequestMessage = Extract<Message, { kind: 'request' }>;
 
+/** Extension by which calls become tasks that are asked for. */
+export const TASKS_EXTENSION = 'io.modelcontextprotocol/tasks';
+
 const VERSION_KEY = 'io.modelcontextprotocol/protocolVersion';
 const CLIENT_KEY = 'io.modelcontextprotocol/clientInfo';
 const CAPABILITIES_KEY = 'io.modelcontextprotocol/clientCapabilities';
@@ -44,11 +47,7 @@ export function readMessage(body: Json): Message {
   if (Array.isArray(body)) throw malformed('JSON-RPC batches are not accepted.');
   if (!isObject(body) || body['jsonrpc'] !== '2.0') throw malformed('Not a JSON-RPC 2.0 message.');
   const { id, method } = body;
-  if (method === undefined) {
-    const answers = Object.hasOwn(body, 'result') !== Object.hasOwn(body, 'error');
-    if (!answers || !isId(id)) throw malformed('Neither a request nor a response.');
-    return { kind: 'response', body };
-  }
+  if (method === undefined) return readResponse(body);
   if (typeof method !== 'string' || method === '' || method.length > METHOD_CHARS_MAX) {
     throw malformed('The method is not a name.');
   }
@@ -57,6 +56,12 @@ export function readMessage(body: Json): Message {
   if (id === undefined) return { kind: 'notification', method, params, body };
   if (!isId(id)) throw malformed('The id is neither a string nor an integer.');
   return { kind: 'request', id, method, params, body };
+}
+
+function readResponse(body: JsonObject): Message {
+  const answers = Object.hasOwn(body, 'result') !== Object.hasOwn(body, 'error');
+  if (!answers || !isId(body['id'])) throw malformed('Neither a request nor a response.');
+  return { kind: 'response', body };
 }
 
 /** The id to answer with; null where a message has none that can be used. */
@@ -97,6 +102,12 @@ export function clientInfoOf(message: Message): {
 export function clientCapabilitiesOf(params: JsonObject): JsonObject {
   const declared = metaOf(params)[CAPABILITIES_KEY];
   return isObject(declared) ? declared : {};
+}
+
+/** The client opens pages for its person, by the capabilities that it declares. */
+export function elicitsUrls(capabilities: Json | undefined): boolean {
+  const elicitation = isObject(capabilities) ? capabilities['elicitation'] : undefined;
+  return isObject(elicitation) && isObject(elicitation['url']);
 }
 
 /** The caller's own name of a call, which makes its repeat safe. @throws Fault */

@@ -1,4 +1,6 @@
 /** Messages that are no calls: protocol, notifications, answers to the upstream's own requests, the old era's streams. */
+import type { JsonObject } from '#contracts/json.ts';
+
 import {
   awayReason,
   type Exchange,
@@ -12,6 +14,7 @@ import {
   takeOver,
 } from './exchange.ts';
 import { faultOf, faultText } from './fault.ts';
+import { elicitsUrls, isObject, TASKS_EXTENSION } from './message.ts';
 import { changedResult, relay, type Settlement } from './relay.ts';
 import { sealSession } from './session.ts';
 import type { UpstreamResponse } from './upstream.ts';
@@ -56,12 +59,12 @@ export function passedOn(exchange: Exchange): Sending {
 /** initialize: the session that the upstream opens belongs to whoever proved to be asking. */
 export async function initialize(exchange: Exchange): Promise<void> {
   const { principal } = await proveCaller(exchange);
-  const { parts, target } = exchange;
+  const { parts, target, message } = exchange;
+  const opensUrls = message.kind === 'request' && elicitsUrls(message.params['capabilities']);
+  const seal = (upstreamId: string) =>
+    sealSession(parts.seal, target.name, { upstreamId, principal, opensUrls });
   await pass(exchange, passedOn(exchange), {
-    headers: ({ sessionId: upstreamId }) =>
-      upstreamId === ''
-        ? {}
-        : { 'mcp-session-id': sealSession(parts.seal, target.name, { upstreamId, principal }) },
+    headers: ({ sessionId }) => (sessionId === '' ? {} : { 'mcp-session-id': seal(sessionId) }),
   });
 }
 
@@ -69,9 +72,19 @@ export async function initialize(exchange: Exchange): Promise<void> {
 export async function discover(exchange: Exchange): Promise<void> {
   await proveCaller(exchange);
   await pass(exchange, passedOn(exchange), {
-    answered: async (answer) =>
-      changedResult(answer, (result) => ({ ...result, cacheScope: 'private' })),
+    answered: async (answer) => changedResult(answer, discovered),
   });
+}
+
+/** Held calls can be tasks, whether or not the upstream has tasks of its own. */
+function discovered(result: JsonObject): JsonObject {
+  const capabilities = isObject(result['capabilities']) ? result['capabilities'] : {};
+  const extensions = isObject(capabilities['extensions']) ? capabilities['extensions'] : {};
+  return {
+    ...result,
+    capabilities: { ...capabilities, extensions: { [TASKS_EXTENSION]: {}, ...extensions } },
+    cacheScope: 'private',
+  };
 }
 
 /** ping, notifications, and answers to what the upstream asked within a stream. */

@@ -1,20 +1,20 @@
 /** MCP at /mcp/{upstream}: Streamable HTTP of both eras over one address, each message to the file that knows it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
+import { parseStrict } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 
 import { bodyOf, challenge, Refused, sendJson } from '../http.ts';
 import type { Parts, Routes } from '../routes.ts';
-import { callAction } from './action.ts';
-import { callTool } from './call.ts';
 import { createCredentials, type CredentialOptions } from './credential.ts';
 import { type Exchange, idIn, proveCaller } from './exchange.ts';
 import { Fault, faultOf, RPC, sendFault } from './fault.ts';
 import { compareHeaders } from './headers.ts';
+import { heldPageRoute } from './held-page.ts';
 import { checkHost } from './host.ts';
-import { listTools } from './list.ts';
-import { eraOf, type Message, readMessage } from './message.ts';
-import { discover, initialize, passProven, passSession } from './pass.ts';
+import { eraOf, idOf, type Message, readMessage, type RequestId } from './message.ts';
+import { METHODS } from './methods.ts';
+import { passProven, passSession } from './pass.ts';
 import { openSession } from './session.ts';
 import { createUpstreams, type Target, type Upstreams } from './upstream.ts';
 
@@ -33,32 +33,6 @@ type Unplaced = Omit<Exchange, 'target' | 'session'>;
 
 const PATH = '/mcp/:upstream';
 const METADATA = '/.well-known/oauth-protected-resource/mcp/';
-/** Judged as `mcp:<method>`. What is in no table is refused. */
-const GOVERNED = new Set([
-  'completion/complete',
-  'logging/setLevel',
-  'prompts/get',
-  'prompts/list',
-  'resources/list',
-  'resources/read',
-  'resources/subscribe',
-  'resources/templates/list',
-  'resources/unsubscribe',
-  'subscriptions/listen',
-  'tasks/cancel',
-  'tasks/get',
-  'tasks/list',
-  'tasks/result',
-  'tasks/update',
-]);
-/** Relayed for whoever proves an identity. */
-const PROTOCOL: ReadonlyMap<string, (exchange: Exchange) => Promise<void>> = new Map([
-  ['initialize', initialize],
-  ['ping', passProven],
-  ['server/discover', discover],
-  ['tools/list', listTools],
-]);
-
 /** The routes of all upstreams. */
 export function mcpRoutes(options: McpOptions): Routes {
   return (app, parts) => {
@@ -84,6 +58,7 @@ export function mcpRoutes(options: McpOptions): Routes {
     route('GET', (exchange) => passSession(exchange, 'GET'));
     route('DELETE', (exchange) => passSession(exchange, 'DELETE'));
     metadataRoute(app, parts, options);
+    heldPageRoute(app, parts);
   };
 }
 
@@ -132,10 +107,8 @@ async function dispatch(exchange: Exchange): Promise<void> {
     if (!method.startsWith('notifications/')) throw unknownMethod(exchange);
     return passProven(exchange);
   }
-  if (method === 'tools/call') return callTool(exchange, message);
-  if (GOVERNED.has(method)) return callAction(exchange, message);
-  const relayed = PROTOCOL.get(method);
-  if (relayed !== undefined) return relayed(exchange);
+  const handle = METHODS[exchange.era].get(method);
+  if (handle !== undefined) return handle(exchange, message);
   await proveCaller(exchange);
   throw unknownMethod(exchange);
 }
@@ -151,7 +124,7 @@ function refuseAsRpc({ log, publicUrl }: Parts) {
   return (error: Error, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
     if (error instanceof Fault) return challenged(error, request, reply, publicUrl());
     if (error instanceof Refused) {
-      const fault = faultOf(error.code, { detail: error.message });
+      const fault = faultOf(error.code, { detail: error.message, id: idOfBody(request) });
       return challenged(fault, request, reply, publicUrl());
     }
     const status = 'statusCode' in error ? Number(error.statusCode) : 500;
@@ -159,6 +132,15 @@ function refuseAsRpc({ log, publicUrl }: Parts) {
     if (code === 'service.failed') log.error({ err: error, url: PATH }, 'request failed');
     return sendFault(reply, faultOf(code));
   };
+}
+
+/** The id to answer with, as far as the body can be read. */
+function idOfBody({ body }: FastifyRequest): RequestId | null {
+  try {
+    return Buffer.isBuffer(body) ? idOf(parseStrict(body)) : null;
+  } catch {
+    return null;
+  }
 }
 
 const STATUS_REASONS: ReadonlyMap<number, Reason> = new Map([

@@ -11,6 +11,8 @@ export interface Session {
   readonly upstreamId: string;
   /** Digest of tenant, agent and person that opened it. */
   readonly principal: string;
+  /** The client opens pages for its person (URL elicitation), by its own word when it opened the session. */
+  readonly opensUrls: boolean;
   /** Names the session in records; no secret. */
   readonly name: string;
 }
@@ -21,15 +23,22 @@ const PURPOSE = 'mcp session';
 export function sealSession(
   seal: Seal,
   upstream: string,
-  { upstreamId, principal }: Pick<Session, 'upstreamId' | 'principal'>,
+  { upstreamId, principal, opensUrls }: Omit<Session, 'name'>,
 ): string {
-  return seal.wrap(PURPOSE, JSON.stringify([upstream, principal, upstreamId]));
+  return seal.wrap(PURPOSE, JSON.stringify([upstream, principal, upstreamId, opensUrls]));
 }
 
 /** The session of an id, or undefined when we did not give that id out for this upstream. Untrusted input. */
 export function openSession(seal: Seal, upstream: string, id: string): Session | undefined {
   const text = seal.unwrap(PURPOSE, id);
   if (text === undefined) return undefined;
-  const [of, principal, upstreamId] = JSON.parse(text) as [string, string, string]; // sealed by us
-  return of === upstream ? { upstreamId, principal, name: hash('sha256', id, 'hex') } : undefined;
+  // Sealed by us.
+  const [of, principal, upstreamId, opensUrls] = JSON.parse(text) as [
+    string,
+    string,
+    string,
+    boolean,
+  ];
+  if (of !== upstream) return undefined;
+  return { upstreamId, principal, opensUrls, name: hash('sha256', id, 'hex') };
 }

@@ -83,6 +83,8 @@ export function createUpstreams(view: ControlView, credentialOf: CredentialOf): 
           headersTimeout: timeout,
           bodyTimeout: silent ? 0 : timeout,
         });
+        // Whoever reads meets the error; a body that is thrown away must not end the process by it.
+        response.body.on('error', () => undefined);
         return {
           status: response.statusCode,
           type: mediaType(response.headers['content-type']),
