@@ -1,4 +1,4 @@
-// `npm run conformance`: the official MCP suite, direct and with the gateway in front (test/conformance/).
+// `npm run conformance`: the official MCP suite, direct and with the gateway in front (cli/conformance/).
 
 import type { Command } from 'commander';
 
@@ -12,11 +12,8 @@ export function register(program: Command): void {
       ['npm run conformance', 'both numbers for both eras'],
       ['npm run conformance -- --json', 'the same for tools'],
     ],
-  })
-    .argument('[options...]', 'passed to test/conformance/main.ts')
-    .allowUnknownOption()
-    .action(async (rest: string[], options: { readonly json?: true }) => {
-      const args = options.json === true ? ['--json', ...rest] : rest;
-      process.exitCode = await runScript('test/conformance/main.ts', args);
-    });
+  }).action(async (options: { readonly json?: true }) => {
+    const args = options.json === true ? ['--json'] : [];
+    process.exitCode = await runScript('cli/conformance/main.ts', args);
+  });
 }
