@@ -45,14 +45,12 @@ export async function seedDemo(system: RunningSystem): Promise<Seeded> {
   const file = (name: string) => join(secrets, `demo-${name}`);
   const send = adminOf(system);
   const key = await issuerKey(file('issuer.jwk'));
-  const registered = registrations(system, key);
-  const stamp = sha256(JSON.stringify([registered, policyFiles('floor'), policyFiles('starter')]));
-  if (!existsSync(file('seeded')) || readFileSync(file('seeded'), 'utf8') !== stamp) {
-    await register(send, registered);
-    writePrivate(file('seeded'), stamp);
-  }
+  const before = (await isEmpty(send)) ? {} : readMarks(file('seeded.json'));
+  const marks = await seed(send, stepsOf(registrations(system, key)), before);
+  writePrivate(file('seeded.json'), `${JSON.stringify(marks, null, 2)}\n`);
   writePrivate(file('identity.jwt'), await identity(key));
-  await keepCapability(send, { token: file('capability.token'), until: file('capability.until') });
+  const kept = { token: file('capability.token'), until: file('capability.until') };
+  await keepCapability(send, kept, Object.keys(before).length > 0);
   const demo: Demo = {
     tenant: TENANT,
     agent: AGENT,
@@ -62,6 +60,44 @@ export async function seedDemo(system: RunningSystem): Promise<Seeded> {
     operator_token_files: system.secrets.operatorTokenFiles,
   };
   return { demo, hints: HINTS };
+}
+
+/** What an earlier start did, by step: digest of its content, and of the policy that it made. */
+type Marks = Readonly<Record<string, { readonly content: string; readonly policy?: string }>>;
+
+/** One thing that the demo has. `run` gives the digest of the policy that it put, if any. */
+interface Step {
+  readonly name: string;
+  readonly content: unknown;
+  readonly run: (send: Send, before: string | undefined) => Promise<string | undefined>;
+}
+
+/** True for a system that knows nothing: new, or with its data removed while the secrets stayed. */
+async function isEmpty(send: Send): Promise<boolean> {
+  const status = (await send('GET', `/v1/tenants/${TENANT}/status`)) as {
+    counts: Record<string, number>;
+  };
+  return Object.values(status.counts).every((count) => count === 0);
+}
+
+/** Runs the steps whose content is another than last time, so that what an operator changed since stays. */
+async function seed(send: Send, steps: readonly Step[], before: Marks): Promise<Marks> {
+  const marks: Record<string, Marks[string]> = {};
+  await Promise.all(
+    steps.map(async ({ name, content, run }) => {
+      const stamp = sha256(JSON.stringify(content));
+      const mark = before[name];
+      const policy = mark?.content === stamp ? mark.policy : await run(send, mark?.policy);
+      marks[name] = { content: stamp, ...(policy === undefined ? {} : { policy }) };
+    }),
+  );
+  return marks;
+}
+
+function readMarks(path: string): Marks {
+  if (!existsSync(path)) return {};
+  // Written by an earlier start, in this form.
+  return JSON.parse(readFileSync(path, 'utf8')) as Marks;
 }
 
 /** What `up` suggests to try; the README says the same. */
@@ -176,31 +212,50 @@ function registrations(system: RunningSystem, { kty, crv, x, y, kid, alg }: JWK)
   };
 }
 
-async function register(send: Send, what: Registrations): Promise<void> {
-  // Building takes a second each, the rest no time: side by side.
-  await Promise.all([activate(send, PLATFORM), activate(send, TENANT), registerThings(send, what)]);
-}
-
-async function registerThings(send: Send, what: Registrations): Promise<void> {
+function stepsOf(what: Registrations): Step[] {
   const at = (path: string) => `/v1/tenants/${TENANT}/${path}`;
-  await send('PUT', `/v1/tenants/${TENANT}`, {});
-  await send('PUT', at('issuers/demo-idp'), what.issuer);
-  await send('PUT', at(`agents/${AGENT}`), what.agent);
-  await send('PUT', at('upstreams/shop'), what.upstream);
-  await send('PUT', at('tools'), { tools: what.tools });
-  await send('POST', at('facts'), { changes: what.facts });
-  await send('PUT', at('budgets'), CEILINGS);
+  const step = (name: string, method: string, path: string, content: unknown): Step => ({
+    name,
+    content,
+    run: async (send) => void (await send(method, at(path), content)),
+  });
+  return [
+    policyStep('floor', PLATFORM),
+    policyStep('starter', TENANT),
+    step('issuer', 'PUT', 'issuers/demo-idp', what.issuer),
+    step('agent', 'PUT', `agents/${AGENT}`, what.agent),
+    step('facts', 'POST', 'facts', { changes: what.facts }),
+    step('budgets', 'PUT', 'budgets', CEILINGS),
+    step('upstream', 'PUT', 'upstreams/shop', what.upstream),
+    {
+      name: 'tools',
+      content: what.tools,
+      // Tools want their upstream first; putting it twice does no harm.
+      run: async (send) => {
+        await send('PUT', at('upstreams/shop'), what.upstream);
+        await send('PUT', at('tools'), { tools: what.tools });
+        return undefined;
+      },
+    },
+  ];
 }
 
 /** The floor runs for the platform, the starter policy for the tenant; both are built and tested by the admin API. */
-async function activate(send: Send, tenant: string): Promise<void> {
-  const name = tenant === PLATFORM ? 'floor' : 'starter';
+function policyStep(name: 'floor' | 'starter', tenant: string): Step {
+  const files = policyFiles(name);
   const path = `/v1/tenants/${tenant}/policies`;
-  // The answer's shape is contracts/admin-bodies.ts, PolicyAnswer.
-  const { digest } = (await send('POST', path, { files: policyFiles(name), name })) as {
-    digest: string;
+  return {
+    name,
+    content: files,
+    run: async (send, before) => {
+      // The shapes of these answers are fixed in contracts/admin-api.ts.
+      const { digest } = (await send('POST', path, { files, name })) as { digest: string };
+      const { active } = (await send('GET', path)) as { active: string | null };
+      // Whoever activated a policy of their own keeps it.
+      if (active === null || active === before) await send('POST', `${path}/${digest}/activate`);
+      return digest;
+    },
   };
-  await send('POST', `${path}/${digest}/activate`);
 }
 
 function policyFiles(name: 'floor' | 'starter'): Record<string, string> {
@@ -215,8 +270,10 @@ function policyFiles(name: 'floor' | 'starter'): Record<string, string> {
 async function keepCapability(
   send: Send,
   files: { readonly token: string; readonly until: string },
+  known: boolean,
 ): Promise<void> {
-  const until = existsSync(files.until) ? Date.parse(readFileSync(files.until, 'utf8')) : 0;
+  const until =
+    known && existsSync(files.until) ? Date.parse(readFileSync(files.until, 'utf8')) : 0;
   if (existsSync(files.token) && until > Date.now() + RENEW_DAYS * DAY_S * 1_000) return;
   const minted = (await send('POST', `/v1/tenants/${TENANT}/capabilities`, {
     agent: AGENT,
