@@ -24,6 +24,8 @@ export interface AdminClient {
   readonly tenant: string;
   /** Sends to a path below `/v1/tenants/{tenant}/`, such as `facts/orders/17`. */
   readonly tenantCall: (method: string, path: string, body?: unknown) => Promise<unknown>;
+  /** The answer to a GET below the tenant as it arrives, for bytes and for streams of any length. */
+  readonly tenantGet: (path: string) => Promise<Response>;
   /** Sends to any path. */
   readonly call: (method: string, path: string, body?: unknown) => Promise<unknown>;
 }
@@ -46,10 +48,10 @@ export function reachable(verb: Command): Command {
 }
 
 /** The admin API that the options mean. Throws CliError when none runs or nobody is named. */
-export function adminClient(reach: Reach): AdminClient {
-  const base = baseUrl(reach.adminUrl ?? process.env['COUNTERSIGN_ADMIN_URL'], 'admin');
-  const headers = { authorization: `Bearer ${readToken(operatorTokenFile(reach))}` };
-  const tenant = tenantOf(reach);
+export function adminClient(options: Reach): AdminClient {
+  const base = baseUrl(options.adminUrl ?? process.env['COUNTERSIGN_ADMIN_URL'], 'admin');
+  const headers = { authorization: `Bearer ${readToken(operatorTokenFile(options))}` };
+  const tenant = tenantOf(options);
   const call = (method: string, path: string, body?: unknown): Promise<unknown> =>
     send(new URL(path, base), { method, headers, body });
   return {
@@ -57,6 +59,12 @@ export function adminClient(reach: Reach): AdminClient {
     call,
     tenantCall: (method, path, body) =>
       call(method, `/v1/tenants/${encodeURIComponent(tenant)}/${path}`, body),
+    tenantGet: async (path) => {
+      const url = new URL(`/v1/tenants/${encodeURIComponent(tenant)}/${path}`, base);
+      const response = await reach(url, { method: 'GET', headers });
+      if (!response.ok) await readAnswer(response, `GET ${url.pathname}`); // throws
+      return response;
+    },
   };
 }
 
@@ -133,21 +141,24 @@ async function send(
   },
 ): Promise<unknown> {
   const { method, headers, body } = request;
-  let response: Response;
+  const response = await reach(url, {
+    method,
+    headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+    signal: AbortSignal.timeout(ANSWER_MS_MAX),
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return readAnswer(response, `${method} ${url.pathname}`);
+}
+
+async function reach(url: URL, request: RequestInit): Promise<Response> {
   try {
-    response = await fetch(url, {
-      method,
-      headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
-      signal: AbortSignal.timeout(ANSWER_MS_MAX),
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
+    return await fetch(url, request);
   } catch (cause) {
     throw new CliError(`${url.origin} does not answer.`, {
       cause,
       help: './countersign status   (is everything ready?)',
     });
   }
-  return readAnswer(response, `${method} ${url.pathname}`);
 }
 
 /** The other side refused; its words are the message. `body` is the whole answer. */

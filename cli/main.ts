@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { CliError, EXIT, reportError } from '#cli/output.ts';
 
 import { register as agent } from './commands/agent.ts';
+import { register as audit } from './commands/audit.ts';
 import { register as bench } from './commands/bench.ts';
 import { register as budget } from './commands/budget.ts';
 import { register as call } from './commands/call.ts';
@@ -15,6 +16,7 @@ import { register as facts } from './commands/facts.ts';
 import { register as issuer } from './commands/issuer.ts';
 import { register as mint } from './commands/mint.ts';
 import { register as policy } from './commands/policy.ts';
+import { register as replay } from './commands/replay.ts';
 import { register as status } from './commands/status.ts';
 import { register as test } from './commands/test.ts';
 import { register as tools } from './commands/tools.ts';
@@ -35,6 +37,8 @@ const VERBS = [
   upstream,
   tools,
   budget,
+  audit,
+  replay,
   test,
   conformance,
   bench,
