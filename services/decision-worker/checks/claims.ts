@@ -13,7 +13,8 @@ type Payload = Readonly<Record<string, unknown>>;
 
 /**
  * With `act`: person = `sub`, agent = outermost `act.sub`. Without: agent = the claim that the issuer was registered
- * with, or `sub`; then the person is `sub` only where it names somebody else.
+ * with, or `sub`; then the person is `sub` only where it names somebody else and no claim was registered for persons:
+ * tokens of a client by itself have a technical user as `sub` (Keycloak, Entra ID, Auth0), who is no person.
  * @returns what is wrong as a string, else the claims
  */
 export function readClaims(payload: Payload, names: Issuer['claims'] = {}): Claims | string {
@@ -24,7 +25,8 @@ export function readClaims(payload: Payload, names: Issuer['claims'] = {}): Clai
   const agent = actors[0] ?? textOf(payload, names.agent ?? 'sub', CLAIM_CHARS_MAX);
   if (agent === '') return `no agent in claim ${acted ? 'act' : (names.agent ?? 'sub')}`;
   const named = names.person === undefined ? '' : textOf(payload, names.person, CLAIM_CHARS_MAX);
-  const person = named !== '' ? named : acted || subject !== agent ? subject : '';
+  const bySubject = acted || (names.person === undefined && subject !== agent);
+  const person = named !== '' ? named : bySubject ? subject : '';
   if (acted && person === '') return 'an actor without a person';
   return {
     agent,

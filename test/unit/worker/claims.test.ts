@@ -53,6 +53,18 @@ const cases: [
     { agent: 'a', person: 'p@x' },
   ],
   [
+    'a token without the registered person claim acts for nobody',
+    { sub: 'service-account-1', azp: 'client' },
+    { agent: 'azp', person: 'email' },
+    { agent: 'client', person: '' },
+  ],
+  [
+    'with act and without the registered person claim the person is sub',
+    { sub: 'p', act: chain('a') },
+    { person: 'email' },
+    { agent: 'a', person: 'p' },
+  ],
+  [
     'workflow, session and task by name',
     { sub: 'a', wf: 'w', session_id: 's', task_id: 't' },
     { workflow: 'wf' },
