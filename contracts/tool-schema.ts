@@ -11,6 +11,10 @@ import { boundedRegExp } from './pattern-cost.ts';
 
 export const TOOL_SCHEMA_LIMITS = { bytes: 64 * 1024, pattern: 512, references: 64 } as const;
 
+/** References followed for one call; arguments have 65,536 members at most. Without it 31 levels that double take hours. */
+const STEPS_MAX = 100_000;
+const TOO_COSTLY = 'the arguments take too much work to check';
+
 /** A schema that cannot be used. `path` is the JSON pointer of the fault in it, '' for the whole. */
 export class UnusableSchema extends Error {
   override readonly name = 'UnusableSchema';
@@ -56,20 +60,78 @@ export function compileToolSchema(schema: JsonObject): ArgumentsCheck {
     throw new UnusableSchema('only JSON Schema 2020-12 and draft-07 are read', '/$schema');
   }
   try {
-    const validate = (old ? new Ajv(OPTIONS) : new Ajv2020(OPTIONS)).compile(rest);
-    return (value) => {
-      if (validate(value)) return '';
-      const [fault] = validate.errors ?? [];
-      return `${fault?.instancePath ?? ''} ${fault?.message ?? 'does not fit'}`.trim();
-    };
+    return bounded(old ? new Ajv(OPTIONS) : new Ajv2020(OPTIONS), rest);
   } catch (error) {
     throw new UnusableSchema(error instanceof Error ? error.message : 'it does not compile');
   }
 }
 
+/** The check of a schema whose references are counted while it runs, and whose unique items cost one pass. */
+function bounded(ajv: Ajv | Ajv2020, schema: JsonObject): ArgumentsCheck {
+  let steps = 0;
+  const step = (): true => {
+    steps += 1;
+    if (steps > STEPS_MAX) throw new RangeError(TOO_COSTLY);
+    return true;
+  };
+  // Before it: what stands after a reference that does not hold is not looked at.
+  for (const before of REFERENCE) {
+    if (ajv.getKeyword(before) !== false)
+      ajv.addKeyword({ keyword: STEP + before, before, validate: step, errors: false });
+  }
+  // The library's own compares each pair: 8,000 small objects held a worker for seconds.
+  ajv.removeKeyword('uniqueItems');
+  ajv.addKeyword({
+    keyword: 'uniqueItems',
+    type: 'array',
+    schemaType: 'boolean',
+    error: { message: 'must NOT have duplicate items' },
+    validate: (unique: boolean, items: Json[]) =>
+      !unique || new Set(items.map(canonical)).size === items.length,
+  });
+  const validate = ajv.compile(counted(schema));
+  return (value) => {
+    steps = 0;
+    try {
+      if (validate(value)) return '';
+    } catch (error) {
+      if (error instanceof RangeError) return TOO_COSTLY; // by us, or the stack: a reference to itself
+      throw error;
+    }
+    const [fault] = validate.errors ?? [];
+    return `${fault?.instancePath ?? ''} ${fault?.message ?? 'does not fit'}`.trim();
+  };
+}
+
 /** What stands there is data, not schema. */
 const DATA = new Set(['const', 'default', 'enum', 'examples']);
+/** What stands there are schemas by names of their own. */
+const NAMED = new Set([
+  '$defs',
+  'definitions',
+  'dependencies',
+  'dependentSchemas',
+  'patternProperties',
+  'properties',
+]);
 const REFERENCE = new Set(['$ref', '$dynamicRef', '$recursiveRef']);
+const STEP = 'countersign:';
+
+/** The same schema with a step beside each reference. */
+function counted(schema: JsonObject, named = false): JsonObject {
+  const marked: JsonObject = {};
+  for (const [name, part] of Object.entries(schema)) {
+    if (!named && REFERENCE.has(name)) marked[STEP + name] = true;
+    const data = !named && DATA.has(name);
+    marked[name] = data ? part : countedPart(part, !named && NAMED.has(name));
+  }
+  return marked;
+}
+
+function countedPart(part: Json, named: boolean): Json {
+  if (Array.isArray(part)) return part.map((one) => countedPart(one, false));
+  return typeof part === 'object' && part !== null ? counted(part, named) : part;
+}
 
 /** Walks everything that could be a schema. @throws UnusableSchema */
 function boundCost(schema: JsonObject): void {

@@ -73,6 +73,50 @@ describe('arguments', () => {
   });
 });
 
+describe('arguments that would keep a worker busy', () => {
+  /** A definition that refers twice to the one before it, `levels` times over. */
+  const doubling = (levels: number): JsonObject => {
+    const $defs: JsonObject = { enum: { type: 'string' } };
+    for (let level = 1; level <= levels; level += 1) {
+      const $ref = `#/$defs/${level === 1 ? 'enum' : level - 1}`;
+      $defs[level] = { anyOf: [{ $ref }, { $ref }] };
+    }
+    return { properties: { a: { $ref: `#/$defs/${levels}` } }, $defs };
+  };
+  const expression = {
+    properties: { a: { oneOf: [{ $ref: '#' }, { $ref: '#' }] } },
+    required: ['a'],
+  };
+  const nested = (depth: number): JsonObject => (depth === 0 ? {} : { a: nested(depth - 1) });
+  const TOO_COSTLY = 'the arguments take too much work to check';
+
+  const CASES: readonly (readonly [name: string, schema: JsonObject, given: JsonObject])[] = [
+    ['references that double', doubling(31), { a: 5 }],
+    ['a recursion that doubles', expression, nested(31)],
+    ['a recursion that goes nowhere', { $ref: '#' }, {}],
+  ];
+  test.each(CASES)('%s: refused instead', (_, schema, given) => {
+    expect(compileToolSchema(schema)(given)).toBe(TOO_COSTLY);
+  });
+
+  test('the same schemas judge what takes little', () => {
+    expect(compileToolSchema(doubling(3))({ a: 'x' })).toBe('');
+    expect(compileToolSchema(doubling(3))({ a: 5 })).toBe('/a must be string');
+  });
+
+  test('unique items are told apart in one pass', () => {
+    const check = compileToolSchema({ properties: { ids: { uniqueItems: true } } });
+    const ids = Array.from({ length: 60_000 }, (__, id) => ({ id }));
+    expect(check({ ids })).toBe('');
+    expect(check({ ids: [...ids, { id: 7 }] })).toBe('/ids must NOT have duplicate items');
+  });
+
+  test('what stands beside data is still data', () => {
+    const check = compileToolSchema({ properties: { a: { const: { $ref: 'b' } } } });
+    expect(check({ a: { $ref: 'b' } })).toBe('');
+  });
+});
+
 describe('schemas that cannot be used', () => {
   const CASES: readonly (readonly [name: string, schema: JsonObject, path: string])[] = [
     ['an old dialect', { $schema: 'http://json-schema.org/draft-04/schema#' }, '/$schema'],
