@@ -1,0 +1,272 @@
+// What an auditor does with a running system: list and show, verify, replay; and what tampering by the database's owner
+// looks like from there.
+
+import { execFile } from 'node:child_process';
+
+import pg from 'pg';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+
+import { CHECKOUT } from '#cli/local/places.ts';
+
+import { type Live, startLive } from '../support/live.ts';
+
+let live: Live;
+const ids = new Map<string, string>();
+const idOf = (name: string): string => ids.get(name) ?? '';
+
+interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command line against the live system, as its first operator. */
+async function countersign(...args: readonly string[]): Promise<Ran> {
+  const demo = live.system.seeded()!.demo;
+  const env = {
+    ...process.env,
+    NO_COLOR: '1',
+    COUNTERSIGN_ADMIN_URL: live.system.urls.admin,
+    COUNTERSIGN_TENANT: demo.tenant,
+    COUNTERSIGN_OPERATOR_TOKEN_FILE: demo.operator_token_files[0],
+  };
+  return new Promise((resolve) => {
+    const options = { env, cwd: CHECKOUT, maxBuffer: 64 * 1024 * 1024 };
+    execFile('./countersign', [...args], options, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+}
+
+/** One call of each way in which a decision can end. */
+const CALLS: readonly (readonly [name: string, body: Record<string, unknown>, said: string])[] = [
+  [
+    'allowed',
+    { tool: 'lookup_order', arguments: { order_id: 'ord_1001' } },
+    'allow policy.allowed',
+  ],
+  [
+    'refund',
+    { tool: 'refund_order', arguments: { order_id: 'ord_1001', amount: 5.5 } },
+    'allow policy.allowed',
+  ],
+  [
+    'held',
+    { tool: 'refund_order', arguments: { order_id: 'ord_1002', amount: 450 } },
+    'escalate policy.needs_approval',
+  ],
+  [
+    'blocked',
+    { tool: 'run_sql', arguments: { database: 'production', query: 'drop table orders' } },
+    'block policy.blocked',
+  ],
+  [
+    'no fact',
+    { tool: 'refund_order', arguments: { order_id: 'ord_none', amount: 1 } },
+    'block policy.blocked',
+  ],
+  ['not covered', { tool: 'rm_rf', arguments: {} }, 'block capability.tool_not_covered'],
+  ['no schema', { tool: 'lookup_order', arguments: { order_id: 7 } }, 'block tool.arguments'],
+  [
+    'beyond purpose',
+    {
+      tool: 'lookup_order',
+      arguments: { order_id: 'ord_1001' },
+      intent: { purpose: 'mail', allowed_tools: ['send_email'] },
+    },
+    'block intent.tool_not_allowed',
+  ],
+];
+
+beforeAll(async () => {
+  live = await startLive();
+  for (const [name, body, said] of CALLS) {
+    const { body: answer } = await live.call(body);
+    expect([name, `${answer.verdict} ${answer.reason?.code}`]).toEqual([name, said]);
+    ids.set(name, answer.decision_id ?? '');
+  }
+  const none = { ceilings: [{ scope: 'tenant', window: 'month', calls: 0 }] };
+  const { body: changed } = await live.admin('PUT', 'budgets', none);
+  const { body: refused } = await live.call({
+    tool: 'lookup_order',
+    arguments: { order_id: 'ord_1002' },
+    min_revision: changed['revision'],
+  });
+  expect(refused.reason?.code).toBe('budget.exhausted');
+  ids.set('no budget', refused.decision_id ?? '');
+  await live.admin('PUT', 'budgets', { ceilings: [] });
+  await vi.waitFor(async () => {
+    const chained = new Set((await live.rows()).map(({ decision_id: id }) => id));
+    expect([...ids.values()].filter((id) => !chained.has(id))).toEqual([]);
+  }, 20_000);
+});
+afterAll(() => live.close());
+
+describe('audit list and show', () => {
+  it('print every row a line with what identifies it', async () => {
+    const { code, stdout } = await countersign('audit', 'list', '--json', '--all');
+    const printed = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    const rows = await live.rows();
+    expect(code).toBe(0);
+    expect(
+      printed.slice(0, rows.length).map(({ kind, decision_id, verdict, sequence, hash }) => ({
+        kind,
+        decision_id,
+        verdict,
+        sequence,
+        hash,
+      })),
+    ).toEqual(
+      rows.map(({ kind, decision_id, verdict, sequence, hash }) => ({
+        kind,
+        decision_id,
+        verdict,
+        sequence,
+        hash,
+      })),
+    );
+  });
+
+  it('show the newest for people, filtered as asked', async () => {
+    const { code, stdout } = await countersign('audit', 'list', '--verdict', 'escalate');
+    expect([code, stdout.trimEnd().split('\n').length]).toEqual([0, 2]);
+    expect(stdout).toContain(idOf('held'));
+    expect(stdout).toContain('refund_order: policy.needs_approval');
+  });
+
+  it('show one decision with what the policy saw', async () => {
+    const { code, stdout } = await countersign('audit', 'show', idOf('held'));
+    expect(code).toBe(0);
+    expect(stdout).toContain('"amount": 450');
+    expect(stdout).toContain('"policy_reason": "refund_over_limit"');
+  });
+});
+
+describe('replay', () => {
+  it.each([...CALLS.map(([name]) => name), 'no budget'])(
+    'of a decision that ended in %s is identical',
+    async (name) => {
+      const { code, stdout, stderr } = await countersign('replay', idOf(name), '--json');
+      expect(stderr).toBe('');
+      expect(JSON.parse(stdout)).toMatchObject({
+        decision_id: idOf(name),
+        identical: true,
+        differences: [],
+      });
+      expect(code).toBe(0);
+    },
+  );
+
+  it('stays identical under another policy and other facts', async () => {
+    const files = {
+      'policy.rego': 'package countersign.policy\ndecision := {"verdict": "block"}\n',
+    };
+    const put = await live.admin('POST', 'policies', { files });
+    await live.admin('POST', `policies/${String(put.body['digest'])}/activate`);
+    await live.admin('DELETE', 'facts/orders/ord_1002');
+    expect(await countersign('replay', idOf('held'))).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('identical: escalate  policy.needs_approval'),
+    });
+  });
+
+  it('of what was never decided could not run', async () => {
+    expect((await countersign('replay', '0190a0b0-0000-7000-8000-000000000000')).code).toBe(3);
+  });
+});
+
+describe('audit verify', () => {
+  /** Statements of somebody who owns the database. */
+  async function asOwner(...statements: string[]): Promise<void> {
+    const client = new pg.Client({ connectionString: live.system.databaseAdminUrl });
+    await client.connect();
+    try {
+      await client.query('set session_replication_role = replica'); // no trigger says no
+      for (const statement of statements) await client.query(statement);
+    } finally {
+      await client.end();
+    }
+  }
+  const verified = async () => {
+    const { code, stdout } = await countersign('audit', 'verify', '--json');
+    return { code, ...(JSON.parse(stdout) as object) };
+  };
+  const where = (name: string) => `where record_id = '${idOf(name)}' and kind = 'decision'`;
+  const sequenceOf = async (name: string) =>
+    (await live.rows()).find(({ decision_id: id }) => id === idOf(name))!.sequence;
+
+  it('finds the whole chain intact, payloads included', async () => {
+    expect(await verified()).toMatchObject({ code: 0, intact: true, tenant: 'demo' });
+    expect(await countersign('audit', 'verify', '--tenant', '_platform')).toMatchObject({
+      code: 0,
+    });
+  });
+
+  it('names the row whose entry was changed; a replay of it differs', async () => {
+    const swap = (from: string, to: string) =>
+      `update chain_rows set entry = replace(entry, '"verdict":"${from}","verdict_before_mode":"${from}"', '"verdict":"${to}","verdict_before_mode":"${to}"') ${where('blocked')}`;
+    await asOwner(swap('block', 'allow'));
+    const sequence = await sequenceOf('blocked');
+    const found = await verified();
+    const replayed = await countersign('replay', idOf('blocked'));
+    await asOwner(swap('allow', 'block'));
+    expect(found).toMatchObject({
+      code: 1,
+      intact: false,
+      finding: { sequence, fault: 'hash_wrong' },
+    });
+    expect(replayed).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('differs in verdict'),
+    });
+    expect(await verified()).toMatchObject({ code: 0 });
+  });
+
+  it('names the row whose payload was changed; it is not replayed', async () => {
+    const sequence = await sequenceOf('held');
+    const swap = (from: string, to: string) =>
+      `update payloads set body = replace(body, '"amount":${from}', '"amount":${to}') where tenant = 'demo' and sequence = ${sequence}`;
+    await asOwner(swap('450', '45'));
+    const found = await verified();
+    const replayed = await countersign('replay', idOf('held'));
+    await asOwner(swap('45', '450'));
+    expect(found).toMatchObject({ code: 1, finding: { sequence, fault: 'payload_wrong' } });
+    expect(replayed).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('not the recorded one'),
+    });
+  });
+
+  it('misses the tail when a head was written down before it was cut', async () => {
+    const { head } = (await verified()) as unknown as { head: { sequence: number; hash: string } };
+    const last = `tenant = 'demo' and sequence = ${head.sequence}`;
+    const [before] = (await live.rows()).slice(-2);
+    await asOwner(
+      'create table kept_row as select * from chain_rows where ' + last,
+      'create table kept_payload as select * from payloads where ' + last,
+      `delete from chain_rows where ${last}`,
+      `delete from payloads where ${last}`,
+      `update heads set sequence = ${head.sequence - 1}, hash = decode('${before!.hash.slice(7)}', 'hex') where tenant = 'demo'`,
+    );
+    const unseen = await verified();
+    const found = await countersign('audit', 'verify', '--head', `${head.sequence}:${head.hash}`);
+    await asOwner(
+      'insert into chain_rows select * from kept_row',
+      'insert into payloads select * from kept_payload',
+      `update heads set sequence = ${head.sequence}, hash = decode('${head.hash.slice(7)}', 'hex') where tenant = 'demo'`,
+    );
+    expect(unseen).toMatchObject({ code: 0 });
+    expect(found).toMatchObject({ code: 1, stdout: expect.stringContaining('tail_missing') });
+    expect(await verified()).toMatchObject({ code: 0 });
+  });
+
+  it('could not run while the database is away', async () => {
+    await live.system.halt('postgres');
+    const { code, stderr } = await countersign('audit', 'verify');
+    await live.system.restart('postgres');
+    expect([code, stderr]).toEqual([3, expect.stringContaining('audit.unavailable')]);
+  });
+});
