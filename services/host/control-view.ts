@@ -110,9 +110,13 @@ class View {
     this.#stopWatch();
   }
 
+  /**
+   * Nobody waits for a beat: one that was on its way when the broker went ends only by its time-out, and the feed would
+   * count as silent long after the broker is back.
+   */
   async #beat(): Promise<void> {
     while (this.#beatKey !== '' && !this.#closed) {
-      await this.#bucket
+      void this.#bucket
         .put(this.#beatKey, JSON.stringify({ at: Date.now() }))
         .catch(() => undefined); // a beat that cannot be written shows as age
       await sleep(BEAT_MS);

@@ -56,6 +56,11 @@ export interface Bus {
   readonly connected: () => boolean;
   /** Calls back on each change of `connected`. */
   readonly onChange: (listener: (connected: boolean) => void) => void;
+  /**
+   * The same work, but rejected the moment the connection is lost: what was on its way then is never answered, and
+   * would otherwise hold up whoever waits behind it until its time-out.
+   */
+  readonly whileConnected: <T>(work: Promise<T>) => Promise<T>;
   readonly publish: (subject: string, body: string | Uint8Array, reply?: string) => void;
   readonly subscribe: (
     subject: string,
@@ -133,9 +138,12 @@ async function busOver(
   const jsm = await jetstreamManager(connection, { checkAPI: false, timeout: 5_000 });
   const listeners: ((connected: boolean) => void)[] = [];
   let connected = true;
+  const pending = new Set<(error: BusError) => void>();
   const tell = (now: boolean) => {
     if (now === connected) return;
     connected = now;
+    if (!now)
+      for (const reject of pending) reject(new BusError('unreachable', 'the bus went away'));
     for (const listener of listeners) listener(now);
   };
   void watchStatus(connection, tell);
@@ -149,6 +157,11 @@ async function busOver(
     jsm,
     connected: () => connected,
     onChange: (listener) => void listeners.push(listener),
+    whileConnected: (work) =>
+      new Promise((resolve, reject) => {
+        pending.add(reject);
+        void work.then(resolve, reject).finally(() => pending.delete(reject));
+      }),
     publish: (subject, body, reply) =>
       connection.publish(subject, body, reply === undefined ? undefined : { reply }),
     subscribe: (subject, { queue }, handle) =>

@@ -34,7 +34,7 @@ export function recordPublisher(bus: Bus, keys: MacKeys): PublishRecord {
     headers.set(HEADERS.mac, macHeader(bus.user, key, { subject, body }));
     if (!bus.connected()) throw new NotRecorded('the bus is away');
     try {
-      const ack = await bus.js.publish(subject, body, {
+      const publishing = bus.js.publish(subject, body, {
         headers,
         timeout: timeoutMs,
         // One try: a repeat inside the client would outlive the caller's deadline.
@@ -42,6 +42,7 @@ export function recordPublisher(bus: Bus, keys: MacKeys): PublishRecord {
         ...(messageId === undefined ? {} : { msgID: messageId }),
         ...(first === true ? { expect: { lastSubjectSequence: 0 } } : {}),
       });
+      const ack = await bus.whileConnected(publishing);
       return { sequence: ack.seq, duplicate: ack.duplicate };
     } catch (cause) {
       throw new NotRecorded(`not acknowledged: ${subject}`, { cause });

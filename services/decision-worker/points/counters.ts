@@ -26,11 +26,12 @@ export function createCounters(bus: Bus, log: Logger): Counters {
     const headers = newHeaders();
     headers.set('Nats-Incr', by > 0 ? `+${by}` : String(by));
     // No expected-stream header: the server refuses every condition on an increment (ADR-49).
-    const ack = await bus.js.publish(subject, '', {
+    const adding = bus.js.publish(subject, '', {
       headers,
       timeout: TIMEOUT_MS,
       retries: 1,
     });
+    const ack = await bus.whileConnected(adding);
     // The value is a decimal string of any size; beyond 2^53 no ceiling of ours applies.
     const value = Number((ack as { val?: string }).val ?? Number.NaN);
     if (!Number.isSafeInteger(value)) throw new Error('the counter gave no value');
