@@ -48,9 +48,10 @@ export function createJudge(parts: JudgeParts): (call: Call) => Promise<Answer> 
       identity: async (asked) => {
         const principal = await parts.checks.identity(asked);
         if (principal.ok && asked.envelope.call_id !== undefined) {
-          const { agent } = principal.value;
+          const { agent, digest } = principal.value;
           claiming = parts.callIds.claim(asked, {
             agent,
+            principal: digest,
             callHash: hashOfCall(asked),
             decisionId: id,
           });
@@ -79,8 +80,7 @@ function tell({ onAnswer }: JudgeParts, answer: Answer): void {
 
 /**
  * What an earlier call with this call_id makes of this one: nothing, another outcome, or the earlier answer.
- * A stored allow or block is answered again only after identity and capability were checked again; a held call is
- * judged anew.
+ * A stored allow or block is answered again only after identity and capability were checked again.
  */
 function fromEarlier(
   call: Call,
@@ -137,6 +137,7 @@ async function settle(
   const lines = decisionRecord(call, outcome, decided, freshSalt);
   if (Buffer.byteLength(lines.leaf) + Buffer.byteLength(lines.payload) > RECORD_BYTES_MAX) {
     outcome.reservation?.refund();
+    await mine?.release().catch(() => undefined);
     return refused(call, 'evidence.too_large');
   }
   let position: Position;

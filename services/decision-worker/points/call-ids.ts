@@ -1,11 +1,12 @@
+/**
+ * Idempotency: one key per (tenant, verified agent, call_id) for 24 hours in bucket `calls`, claimed by a conditional
+ * write that only one worker can win, before anything is recorded.
+ */
 import { CLOCK_SKEW_MS, type WorkerAnswer } from '#contracts/call.ts';
+import { type Reason, reasonSpec } from '#contracts/reasons.ts';
 import { sha256 } from '#contracts/record.ts';
 import type { KV } from '#host/nats.ts';
 
-/**
- * Idempotency: one key per (tenant, verified agent, call_id) for 24 hours in bucket `calls`, claimed by a create that
- * only one worker can win, before anything is recorded.
- */
 import { type Call } from '../decide.ts';
 
 type Decided = Extract<WorkerAnswer, { kind: 'decided' }>;
@@ -13,6 +14,8 @@ type Decided = Extract<WorkerAnswer, { kind: 'decided' }>;
 interface Claim {
   readonly call_hash: string;
   readonly decision_id: string;
+  /** Digest of tenant, agent and person: an agent serves several, and the answer for one is not another's. */
+  readonly principal: string;
   /** Milliseconds UTC after which a claim without an answer is of unknown end. */
   readonly deadline: number;
   readonly answer?: Decided;
@@ -33,7 +36,12 @@ export interface CallIds {
   /** @throws when the bucket cannot be asked */
   readonly claim: (
     call: Call,
-    by: { readonly agent: string; readonly callHash: string; readonly decisionId: string },
+    by: {
+      readonly agent: string;
+      readonly principal: string;
+      readonly callHash: string;
+      readonly decisionId: string;
+    },
   ) => Promise<Claimed>;
 }
 
@@ -41,37 +49,47 @@ const WRONG_LAST_SEQUENCE = 10071;
 
 export function createCallIds(bucket: KV): CallIds {
   return {
-    claim: async (call, { agent, callHash, decisionId }) => {
+    claim: async (call, { agent, principal, callHash, decisionId }) => {
       const key = sha256(JSON.stringify([call.tenant, agent, call.envelope.call_id])).slice(
         'sha256:'.length,
       );
       const deadline = call.envelope.sent_at + call.envelope.remaining_ms + CLOCK_SKEW_MS;
-      const claim: Claim = { call_hash: callHash, decision_id: decisionId, deadline };
-      const created = await bucket.create(key, JSON.stringify(claim)).catch((error: unknown) => {
-        if ((error as { code?: number }).code === WRONG_LAST_SEQUENCE) return undefined;
-        throw error;
-      });
-      if (created === undefined) return earlier(await bucket.get(key), callHash, call.at);
-      return {
+      const claim: Claim = { call_hash: callHash, decision_id: decisionId, principal, deadline };
+      const text = JSON.stringify(claim);
+      const mine = (revision: number): Claimed => ({
         state: 'mine',
         keep: async (answer) => {
-          await bucket.update(key, JSON.stringify({ ...claim, answer }), created);
+          await bucket.update(key, JSON.stringify({ ...claim, answer }), revision);
         },
-        release: async () => bucket.delete(key, { previousSeq: created }),
-      };
+        release: async () => bucket.delete(key, { previousSeq: revision }),
+      });
+      const created = await won(bucket.create(key, text));
+      if (created !== undefined) return mine(created);
+      const entry = await bucket.get(key);
+      // Expired or given back between the two looks: the caller may simply come again.
+      if (entry === null || entry.operation !== 'PUT') return { state: 'in_progress' };
+      const before = entry.json<Claim>(); // written by a worker of ours
+      if (before.call_hash !== callHash || before.principal !== principal)
+        return { state: 'conflict' };
+      const { answer } = before;
+      if (answer === undefined)
+        return { state: call.at > before.deadline ? 'unknown' : 'in_progress' };
+      if (!judgedAnew(answer)) return { state: 'answered', answer };
+      const again = await won(bucket.update(key, text, entry.revision));
+      return again === undefined ? { state: 'in_progress' } : mine(again);
     },
   };
 }
 
-function earlier(
-  entry: { json: <T>() => T; operation: string } | null,
-  callHash: string,
-  at: number,
-): Claimed {
-  // Expired or given back between the two looks: the caller may simply come again.
-  if (entry === null || entry.operation !== 'PUT') return { state: 'in_progress' };
-  const claim = entry.json<Claim>(); // written by a worker of ours
-  if (claim.call_hash !== callHash) return { state: 'conflict' };
-  if (claim.answer !== undefined) return { state: 'answered', answer: claim.answer };
-  return { state: at > claim.deadline ? 'unknown' : 'in_progress' };
+/** The revision of a conditional write, or undefined when another one came first. */
+const won = (write: Promise<number>): Promise<number | undefined> =>
+  write.catch((error: unknown) => {
+    if ((error as { code?: number }).code === WRONG_LAST_SEQUENCE) return undefined;
+    throw error;
+  });
+
+/** Nothing ran, and the same call may end otherwise: a held call, and a refusal whose own words are "try again". */
+function judgedAnew({ body: { verdict, reason } }: Decided): boolean {
+  if (verdict !== 'block') return verdict === 'escalate';
+  return reasonSpec(reason.code as Reason).retryable; // written by a worker of ours
 }
