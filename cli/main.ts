@@ -69,7 +69,7 @@ function commandLine(): Command {
 }
 
 /** Runs one command and gives its exit code. */
-async function main(args: readonly string[]): Promise<number> {
+export async function main(args: readonly string[]): Promise<number> {
   const json = args.includes('--json');
   try {
     await commandLine().parseAsync([...args], { from: 'user' });
@@ -91,10 +91,11 @@ function misuse(error: CommanderError, args: readonly string[]): CliError {
   return new CliError(error.message.replace(/^error: /, ''), { exitCode: EXIT.misuse, help });
 }
 
-// Whoever reads only the beginning (`| head`) has what they want.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(process.exitCode ?? EXIT.ok);
-});
-
-process.exitCode = await main(process.argv.slice(2));
+if (import.meta.main) {
+  // Whoever reads only the beginning (`| head`) has what they want.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(process.exitCode ?? EXIT.ok);
+  });
+  process.exitCode = await main(process.argv.slice(2));
+}

@@ -3,8 +3,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-import { unpackTarball } from '#policies/engine/tarball.ts';
-
 import { CliError, EXIT } from './output.ts';
 
 export type PolicyFiles = Readonly<Record<string, string>>;
@@ -43,6 +41,7 @@ function folder(place: string): PolicyFiles {
 }
 
 async function archive(place: string): Promise<PolicyFiles> {
+  const { unpackTarball } = await import('#policies/engine/tarball.ts');
   const unpacked = await unpackTarball(readFileSync(place));
   if (unpacked.ok) return unpacked.files;
   throw new CliError(`${place} is no archive of a policy: ${unpacked.findings[0]?.message ?? ''}`);

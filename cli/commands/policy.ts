@@ -13,7 +13,6 @@ import type { Registered } from '#cli/things.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
 import type { PolicyAnswer } from '#contracts/admin-bodies.ts';
 import type { StoredPolicy } from '#contracts/control.ts';
-import { buildBundle } from '#policies/engine/build.ts';
 
 interface PutOptions extends Reach {
   readonly name?: string;
@@ -61,6 +60,8 @@ function addTest(group: Command): void {
     .action(async (place: string, options: TestOptions) => {
       const files = await readPolicy(place);
       const role = options.floor === true || isFloor(files) ? 'floor' : 'tenant';
+      // Only here: no other verb has to wait until the compiler's surroundings are loaded.
+      const { buildBundle } = await import('#policies/engine/build.ts');
       const built = await buildBundle({ files, role, opa: await findBinary('opa', progress) });
       const { ok, findings, tests } = built;
       const digest = built.ok ? built.digest : null;
