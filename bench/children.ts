@@ -29,13 +29,21 @@ async function told<T>(
   wanted: (message: unknown) => message is T,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const ended = (code: number | null) => reject(new Error(`a bench process ended (${code})`));
-    child.once('exit', ended);
-    child.on('message', (message) => {
-      if (!wanted(message)) return;
+    const settle = () => {
       child.off('exit', ended);
+      child.off('message', take);
+    };
+    const ended = (code: number | null) => {
+      settle();
+      reject(new Error(`a bench process ended (${code})`));
+    };
+    const take = (message: unknown) => {
+      if (!wanted(message)) return;
+      settle();
       resolve(message);
-    });
+    };
+    child.on('exit', ended);
+    child.on('message', take);
   });
 }
 

@@ -35,6 +35,8 @@ export interface LoadResult {
   /** Answers of status 200 a second. */
   readonly achieved: number;
   readonly answers: number;
+  /** Requests in all, those of the warm-up too. */
+  readonly sent: number;
   /** How many answers ended how: `200 allow`, `503 service.overloaded`, `0` for none. */
   readonly ends: Readonly<Record<string, number>>;
   /** Of this process in the measured time, in milliseconds. */
@@ -111,6 +113,7 @@ class Load {
       refusals: this.#refusals.latency(),
       achieved: answers / took,
       answers: this.#latency.total,
+      sent: this.#sent,
       ends: this.#ends,
       cpuMs: (user + system) / 1_000,
       seconds: took,

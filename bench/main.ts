@@ -11,9 +11,10 @@ import { CHECKOUT } from '#cli/local/places.ts';
 import { endChildren } from './children.ts';
 import { profile } from './profile.ts';
 import type { Row } from './rows.ts';
+import { speed } from './speed.ts';
 import { tableText } from './table.ts';
 
-const ROWS: Readonly<Record<string, Row>> = { profile };
+const ROWS: Readonly<Record<string, Row>> = { speed, profile };
 const ROUNDS = 5;
 
 async function main(): Promise<void> {

@@ -9,7 +9,11 @@ import { CHECKOUT } from '#cli/local/places.ts';
 import { PROCESSES } from '#cli/local/processes.ts';
 import { type RunningSystem, startSystem } from '#cli/local/system.ts';
 import type { TenantId } from '#contracts/ids.ts';
+import { canonical } from '#contracts/json.ts';
+import { parsePayload } from '#contracts/payload.ts';
+import { decodeRecords } from '#contracts/record.ts';
 import { type Bus, type BusOptions, connectBus } from '#host/nats.ts';
+import type { NamedBundle } from '#policies/engine/bundle.ts';
 
 import type { Pids } from './processes.ts';
 import {
@@ -34,10 +38,13 @@ export interface Ours {
   readonly plain: Requests;
   /** Calls under two ceilings, each with an id that its caller gave. */
   readonly limited: Requests;
+  readonly tenants: readonly TenantId[];
+  readonly policy: NamedBundle;
   readonly pids: () => Pids;
   readonly stop: () => Promise<void>;
 }
 
+const TENANTS = ['plain' as TenantId, 'limited' as TenantId] as const;
 const MEASURED = new Set(['audit-chainer', 'decision-worker', 'ingress']);
 /** Never met. */
 const CEILING = 1_000_000_000;
@@ -93,8 +100,8 @@ async function fill(
   const writer = await controlWriter(operator, Buffer.from(masterKey, 'base64'));
   const provider = await identityProvider();
   const policy = await shippedPolicy('tenant');
-  const plain = await fillTenant('bench' as TenantId, writer, { provider, policy });
-  const limited = await fillTenant('limited' as TenantId, writer, {
+  const plain = await fillTenant(TENANTS[0], writer, { provider, policy });
+  const limited = await fillTenant(TENANTS[1], writer, {
     provider,
     policy,
     ceilings: [
@@ -104,5 +111,15 @@ async function fill(
     callIds: true,
   });
   await activateFloor(writer);
-  return { operator, operatorOptions, writer, provider, plain, limited };
+  return { operator, operatorOptions, writer, provider, plain, limited, tenants: TENANTS, policy };
+}
+
+/** The policy input of the last recorded decision, as canonical JSON. */
+export async function lastInput({ operator }: Pick<Ours, 'operator'>): Promise<string> {
+  const { state } = await operator.jsm.streams.info('DECISIONS');
+  const message = await operator.jsm.streams.getMessage('DECISIONS', { seq: state.last_seq });
+  const [record] = decodeRecords(message?.string() ?? '');
+  const input = parsePayload(record?.payload ?? '')?.sections['input'];
+  if (input === undefined) throw new Error('no decision is recorded');
+  return canonical(input);
 }

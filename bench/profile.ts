@@ -1,5 +1,5 @@
-// `npm run bench -- profile [ingress|decision-worker|audit-chainer]`: where one process spends its time at the closed
-// loop's peak, by V8's sampling profiler. For finding hot spots; the profiler itself slows the process down.
+// `npm run bench -- profile [ingress|decision-worker|audit-chainer] [calls a second]`: where one process spends its
+// time at that rate, or at the closed loop's peak, by V8's sampling profiler. For finding hot spots; the profiler itself slows the process down.
 
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { CHECKOUT } from '#cli/local/places.ts';
 
 import { startGenerator } from './children.ts';
+import type { LoadMode } from './load.ts';
 import { startOurs } from './ours.ts';
 import { clock } from './pace.ts';
 import type { Row } from './rows.ts';
@@ -31,9 +32,14 @@ interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
-/** The row. Its process is named by the first argument; default: the decision worker. */
+/** The row. Its process is named by the first argument; default: the decision worker at the peak. */
 export const profile: Row = async ({ log, args, table }) => {
-  const service = args[0] === 'worker' ? 'decision-worker' : (args[0] ?? 'decision-worker');
+  const [named = 'worker', rate] = args;
+  const service = named === 'worker' ? 'decision-worker' : named;
+  const mode: LoadMode =
+    rate === undefined
+      ? { kind: 'closed', connections: 64 }
+      : { kind: 'open', perSecond: Number(rate) };
   const dir = join(CHECKOUT, '.countersign', 'bench-profiles');
   await rm(dir, { recursive: true, force: true });
   await mkdir(dir, { recursive: true });
@@ -43,12 +49,12 @@ export const profile: Row = async ({ log, args, table }) => {
       name === service ? { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${dir}` } : {},
   });
   const generator = await startGenerator();
-  log(`${SECONDS} s at 64 connections`);
+  log(`${SECONDS} s of load`);
   const measured = { begin: 0, end: 0 };
   const result = await generator.run(
     {
       url: ours.url,
-      mode: { kind: 'closed', connections: 64 },
+      mode,
       warmSeconds: 3,
       seconds: SECONDS,
       requests: ours.plain,
