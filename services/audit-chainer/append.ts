@@ -85,7 +85,7 @@ async function insert(
     `insert into chain_rows (tenant, sequence, kind, record_id, decision_id, agent, verdict, at,
        source_stream, source_epoch, source_sequence, source_index, entry, hash)
      select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-       $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::int[], $13::text[], $14::bytea[])`,
+       $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::int[], string_to_array($13, chr(10)), $14::bytea[])`,
     [
       rows.map(({ tenant }) => tenant),
       rows.map(({ sequence }) => sequence),
@@ -99,17 +99,17 @@ async function insert(
       rows.map(({ source }) => source.epoch),
       rows.map(({ source }) => source.sequence),
       rows.map(({ source }) => source.index),
-      rows.map(({ entry }) => entry),
+      lines(rows.map(({ entry }) => entry)),
       rows.map(({ hash }) => hash),
     ],
   );
   await client.query(
     `insert into payloads (tenant, sequence, body)
-     select * from unnest($1::text[], $2::bigint[], $3::text[])`,
+     select * from unnest($1::text[], $2::bigint[], string_to_array($3, chr(10)))`,
     [
       rows.map(({ tenant }) => tenant),
       rows.map(({ sequence }) => sequence),
-      rows.map(({ lines }) => lines.payload),
+      lines(rows.map(({ lines: { payload } }) => payload)),
     ],
   );
   const moved = [...new Set(rows.map(({ tenant }) => tenant))];
@@ -124,6 +124,9 @@ async function insert(
     ],
   );
 }
+
+/** Canonical JSON holds no line break. One text costs the driver nothing; an array it escapes, a fifth of all our CPU. */
+const lines = (texts: readonly string[]): string => texts.join('\n');
 
 /** The next row of the candidate's chain; the head moves on. */
 function link(candidate: Candidate, heads: Map<string, Head>): Row {
