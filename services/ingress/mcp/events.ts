@@ -5,6 +5,8 @@ export interface ServerEvent {
   readonly raw: Buffer;
   /** Its data lines, joined; '' for comments and events without data. */
   readonly data: string;
+  /** As its stream's server names it; undefined for most. */
+  readonly id: string | undefined;
 }
 
 /** An event is larger than what may be kept of it. */
@@ -38,20 +40,29 @@ export async function* serverEvents(
 }
 
 function eventOf(text: string): ServerEvent {
-  const data = text
-    .split(LINE)
-    .filter((line) => line.startsWith('data:'))
-    .map((line) => line.slice(line.startsWith('data: ') ? 6 : 5))
-    .join('\n');
-  return { raw: Buffer.from(text, 'latin1'), data: Buffer.from(data, 'latin1').toString('utf8') };
+  const lines = text.split(LINE);
+  const data = valuesOf(lines, 'data').join('\n');
+  return {
+    raw: Buffer.from(text, 'latin1'),
+    data: Buffer.from(data, 'latin1').toString('utf8'),
+    id: valuesOf(lines, 'id').at(-1),
+  };
 }
 
-/** Bytes of an event with other data. The other fields (id, event, retry) stay. */
-export function withData({ raw }: ServerEvent, data: string): Buffer {
-  const fields = raw
+const valuesOf = (lines: readonly string[], field: string): string[] =>
+  lines
+    .filter((line) => line.startsWith(`${field}:`))
+    .map((line) => line.slice(field.length + (line[field.length + 1] === ' ' ? 2 : 1)));
+
+/** Bytes of an event with other data and another id ('' = none); other fields (event, retry) stay as they came. */
+export function rewritten(
+  { raw }: ServerEvent,
+  { data, id }: { readonly data: string; readonly id: string },
+): Buffer {
+  const kept = raw
     .toString('latin1')
     .split(LINE)
-    .filter((line) => line !== '' && !line.startsWith('data:'));
-  const head = fields.map((line) => `${line}\n`).join('');
+    .filter((line) => line !== '' && !/^(?:data|id)(?::|$)/.test(line));
+  const head = [...(id === '' ? [] : [`id: ${id}`]), ...kept].map((line) => `${line}\n`).join('');
   return Buffer.concat([Buffer.from(head, 'latin1'), Buffer.from(`data: ${data}\n\n`)]);
 }

@@ -19,6 +19,7 @@ import {
   withoutOwnMeta,
 } from './message.ts';
 import type { Client } from './relay.ts';
+import type { Unresumed } from './resume.ts';
 import type { Session } from './session.ts';
 import { type Target, UpstreamAway, type UpstreamResponse } from './upstream.ts';
 
@@ -32,6 +33,7 @@ export interface Exchange {
   readonly era: Era;
   /** The old era's session that the request names. */
   readonly session: Session | undefined;
+  readonly unresumed: Unresumed;
 }
 
 export type Visible = Extract<WorkerAnswer, { kind: 'visible' }>;
@@ -91,17 +93,20 @@ export interface Sending {
   readonly method?: 'POST' | 'GET' | 'DELETE';
   /** The answer may stay silent for any time: a stream that waits for events. */
   readonly silent?: boolean;
+  /** Where a stream of the old era is taken up, as the upstream knows it. */
+  readonly lastEventId?: string;
 }
 
 /** Sends to the upstream what may be passed on of a request. @throws UpstreamAway, NoCredential */
 export function send(exchange: Exchange, sending: Sending): Promise<UpstreamResponse> {
   const { request, target, session } = exchange;
-  const { body, signal, method = 'POST', silent = false } = sending;
+  const { body, signal, method = 'POST', silent = false, lastEventId } = sending;
   const headers: Record<string, string> = {
     ...mirroredHeaders(request.headers),
     accept: method === 'GET' ? 'text/event-stream' : 'application/json, text/event-stream',
     ...(body === '' ? {} : { 'content-type': 'application/json' }),
     ...(session === undefined ? {} : { 'mcp-session-id': session.upstreamId }),
+    ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
   };
   return target.send({ method, headers, body, signal, silent });
 }
@@ -146,6 +151,10 @@ export function awayReason({ parts, target }: Exchange, error: unknown): Reason 
 /** Ours to explain: the upstream refused our credential or sent us elsewhere. None of that concerns the agent. */
 export const isForeign = ({ status }: UpstreamResponse): boolean =>
   status === 401 || status === 403 || status === 407 || (status >= 300 && status < 400);
+
+/** The upstream has forgotten the session; a client opens another one when it is told so. */
+export const isSessionGone = ({ session }: Exchange, { status }: UpstreamResponse): boolean =>
+  status === 404 && session !== undefined;
 
 export const idIn = ({ message }: Pick<Exchange, 'message'>): RequestId | null =>
   message.kind === 'request' ? message.id : null;

@@ -4,7 +4,6 @@
  */
 import type { JsonObject } from '#contracts/json.ts';
 import type { OutcomeStatus } from '#contracts/outcome.ts';
-import type { Obligation } from '#contracts/policy.ts';
 import type { Reason } from '#contracts/reasons.ts';
 
 import { argumentsText, type Decided } from '../decisions.ts';
@@ -14,6 +13,7 @@ import {
   callOf,
   type Exchange,
   isForeign,
+  isSessionGone,
   noSession,
   ownsSession,
   send,
@@ -22,10 +22,12 @@ import {
 } from './exchange.ts';
 import { faultOf } from './fault.ts';
 import { callIdOf, type RequestMessage } from './message.ts';
-import { knownObligations, redacted } from './obligations.ts';
-import { becameOf, isLate, recordOutcome } from './outcomes.ts';
-import { changedResult, relay, type Settlement } from './relay.ts';
+import { knownObligations } from './obligations.ts';
+import { isLate, recordOutcome } from './outcomes.ts';
+import { relay } from './relay.ts';
 import { failedText } from './result.ts';
+import type { Owed } from './resume.ts';
+import { settle } from './settle.ts';
 
 /** A governed request of an agent. */
 export interface Governed {
@@ -69,15 +71,20 @@ export async function forward(
 ): Promise<void> {
   const stop = (status: OutcomeStatus, why: string, code: Reason) =>
     stopped(exchange, governed, decision, { status, why, code });
+  const obligations = knownObligations(decision.body.obligations);
+  const owed: Owed = {
+    ...judgedAs(decision),
+    id: governed.message.id,
+    obligations: obligations ?? [],
+  };
   if (!ownsSession(exchange, decision.principal)) {
-    await recordOutcome(exchange, decision, refusedLate('not the session of this caller'));
+    await recordOutcome(exchange, owed, refusedLate('not the session of this caller'));
     throw noSession(exchange);
   }
-  const obligations = knownObligations(decision.body.obligations);
   if (obligations === undefined) {
     return stop('refused_late', 'unknown obligation', 'policy.obligation');
   }
-  if (isLate(decision)) return stop('refused_late', 'decided too late', 'service.timeout');
+  if (isLate(owed)) return stop('refused_late', 'decided too late', 'service.timeout');
   if (exchange.reply.raw.destroyed) return stop('refused_late', 'caller gone', 'service.timeout');
   const signal = signalOf(exchange);
   const sending = { body: governed.body, signal, silent: governed.listens };
@@ -95,9 +102,21 @@ export async function forward(
     exchange.parts.log.error({ upstream: exchange.target.name, status }, 'an upstream refused us');
     return stop('failed', `status ${status} of the upstream`, 'service.upstream_failed');
   }
-  const settlement = settle(exchange, governed, decision, { obligations, signal });
-  await relay(takeOver(exchange), response, settlement);
+  if (isSessionGone(exchange, response)) {
+    response.body.destroy();
+    const became = { status: 'failed' as const, detail: { error: 'the session has ended' } };
+    await recordOutcome(exchange, owed, became);
+    throw noSession(exchange);
+  }
+  const { listens } = governed;
+  const tell = (code: Reason) => governed.tell(failedText(code, decision), decision);
+  await relay(takeOver(exchange), response, settle(exchange, owed, { signal, listens, tell }));
 }
+
+const judgedAs = ({ body }: Decided) => ({
+  decisionId: body.decision_id,
+  validUntil: body.valid_until,
+});
 
 /** The outcome of a call that got no answer, and what its caller is told. */
 async function stopped(
@@ -106,34 +125,10 @@ async function stopped(
   decision: Decided,
   end: { readonly status: OutcomeStatus; readonly why: string; readonly code: Reason },
 ): Promise<void> {
-  await recordOutcome(exchange, decision, { status: end.status, detail: { error: end.why } });
+  const became = { status: end.status, detail: { error: end.why } };
+  await recordOutcome(exchange, judgedAs(decision), became);
   if (exchange.reply.raw.destroyed) return void exchange.reply.hijack();
   await sendJson(exchange.reply, governed.tell(failedText(end.code, decision), decision));
 }
 
 const refusedLate = (error: string) => ({ status: 'refused_late' as const, detail: { error } });
-
-/** Outcome first, then the answer: an agent never sees a result that has no record. */
-function settle(
-  exchange: Exchange,
-  governed: Governed,
-  decision: Decided,
-  context: { readonly obligations: readonly Obligation[]; readonly signal: AbortSignal },
-): Settlement {
-  const told = (code: Reason) => governed.tell(failedText(code, decision), decision);
-  return {
-    id: governed.message.id,
-    answered: async (answer) => {
-      const recorded = await recordOutcome(exchange, decision, becameOf(answer));
-      if (!recorded) return told('evidence.outcome_unavailable');
-      return changedResult(answer, (result) => redacted(result, context.obligations));
-    },
-    lost: async (why) => {
-      // A stream that listens ends when its client has heard enough.
-      const status = governed.listens ? 'executed' : 'unknown';
-      const error = context.signal.aborted ? 'cancelled by the caller' : why;
-      await recordOutcome(exchange, decision, { status, detail: { error } });
-      return governed.listens ? '' : told('service.upstream_away');
-    },
-  };
-}

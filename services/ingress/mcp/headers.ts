@@ -83,7 +83,7 @@ export function mirroredHeaders(headers: IncomingHttpHeaders): Record<string, st
   return mirrored;
 }
 
-const MIRRORED = new Set(['mcp-protocol-version', 'mcp-method', 'mcp-name', 'last-event-id']);
+const MIRRORED = new Set(['mcp-protocol-version', 'mcp-method', 'mcp-name']);
 
 function declaredIn(
   schema: JsonObject,

@@ -4,10 +4,12 @@ import type { OutcomeStatus } from '#contracts/outcome.ts';
 import { sha256 } from '#contracts/record.ts';
 import { NotRecorded } from '#host/publish.ts';
 
-import type { Decided } from '../decisions.ts';
 import type { Exchange } from './exchange.ts';
 import { isObject } from './message.ts';
 import type { Answered } from './relay.ts';
+import type { Owed } from './resume.ts';
+
+type Judged = Pick<Owed, 'decisionId' | 'validUntil'>;
 
 export interface Became {
   readonly status: OutcomeStatus;
@@ -17,29 +19,28 @@ export interface Became {
 /** Records an outcome; false when the stream did not acknowledge it. */
 export async function recordOutcome(
   { parts, caller }: Exchange,
-  { body }: Decided,
+  judged: Judged,
   { status, detail }: Became,
 ): Promise<boolean> {
   try {
     await parts.reportOutcome({
       tenant: caller.tenant,
-      decisionId: body.decision_id,
+      decisionId: judged.decisionId,
       status,
       reportedBy: 'ingress',
       detail: canonical(detail),
-      late: isLate({ body }),
+      late: isLate(judged),
     });
     return true;
   } catch (error) {
     if (!(error instanceof NotRecorded)) throw error;
-    parts.log.error({ decision_id: body.decision_id, status }, 'an outcome was not recorded');
+    parts.log.error({ decision_id: judged.decisionId, status }, 'an outcome was not recorded');
     return false;
   }
 }
 
 /** After the end of the decision's validity. */
-export const isLate = ({ body }: Pick<Decided, 'body'>): boolean =>
-  Date.now() > Date.parse(body.valid_until);
+export const isLate = ({ validUntil }: Judged): boolean => Date.now() > Date.parse(validUntil);
 
 /** What an upstream's answer says about the call: its digest and size, never its content. */
 export function becameOf({ text, message, status }: Answered): Became {

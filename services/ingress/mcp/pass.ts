@@ -1,5 +1,6 @@
 /** Messages that are no calls: protocol, notifications, answers to the upstream's own requests, the old era's streams. */
 import type { JsonObject } from '#contracts/json.ts';
+import type { Reason } from '#contracts/reasons.ts';
 
 import {
   awayReason,
@@ -7,6 +8,8 @@ import {
   forwarded,
   idIn,
   isForeign,
+  isSessionGone,
+  noSession,
   proveCaller,
   send,
   type Sending,
@@ -16,13 +19,16 @@ import {
 import { faultOf, faultText } from './fault.ts';
 import { elicitsUrls, isObject, TASKS_EXTENSION } from './message.ts';
 import { changedResult, relay, type Settlement } from './relay.ts';
+import { type Owed, openCursor } from './resume.ts';
 import { sealSession } from './session.ts';
+import { eventIdsOf, settle } from './settle.ts';
 import type { UpstreamResponse } from './upstream.ts';
 
 interface PassOptions {
   /** For the agent, beside those of every answer. */
   readonly headers?: (response: UpstreamResponse) => Readonly<Record<string, string>>;
   readonly answered?: Settlement['answered'];
+  readonly settlement?: Settlement;
 }
 
 /** Sends and relays what is not judged. @throws Fault when the upstream gives no answer */
@@ -42,11 +48,18 @@ export async function pass(
     exchange.parts.log.error({ upstream: exchange.target.name, status }, 'an upstream refused us');
     throw failed;
   }
-  await relay(takeOver(exchange, options.headers?.(response)), response, {
+  if (isSessionGone(exchange, response)) {
+    response.body.destroy();
+    throw noSession(exchange);
+  }
+  const settlement = options.settlement ?? {
     id: id ?? undefined,
     answered: options.answered ?? (async ({ text }) => text),
     lost: async () => (id === null ? '' : faultText(failed)),
-  });
+    // Only streams of allowed calls, and those of GET, can be taken up again.
+    eventId: exchange.era === '2026-07-28' ? (eventId) => eventId : () => '',
+  };
+  await relay(takeOver(exchange, options.headers?.(response)), response, settlement);
 }
 
 /** The message of an exchange, for the upstream as it came. */
@@ -93,9 +106,55 @@ export async function passProven(exchange: Exchange): Promise<void> {
   await pass(exchange, passedOn(exchange));
 }
 
-/** GET and DELETE of the old era. A stream is cut when its client is gone: nothing is to be learned from it. */
-export async function passSession(exchange: Exchange, method: 'GET' | 'DELETE'): Promise<void> {
+/** DELETE of the old era: the session ends. */
+export async function endSession(exchange: Exchange): Promise<void> {
   await proveCaller(exchange);
-  const signal = signalOf({ ...exchange, era: '2026-07-28' });
-  await pass(exchange, { body: '', signal, method, silent: method === 'GET' });
+  await pass(exchange, { body: '', signal: signalOf(exchange), method: 'DELETE' });
 }
+
+/**
+ * GET of the old era: events that belong to no request, or what a stream that ended early has still to say. It is cut
+ * when its client is gone; what becomes of a call is learned by whoever comes back for it. @throws Fault
+ */
+export async function listen(exchange: Exchange): Promise<void> {
+  await proveCaller(exchange);
+  const { request, session, parts } = exchange;
+  const signal = signalOf({ ...exchange, era: '2026-07-28' });
+  const from = request.headers['last-event-id'];
+  const cursor =
+    typeof from === 'string' && session !== undefined
+      ? openCursor(parts.seal, session, from)
+      : undefined;
+  if (from !== undefined && cursor === undefined) {
+    throw faultOf('request.header', { detail: 'The Last-Event-ID is not known, or too old.' });
+  }
+  const owed = cursor?.owed ?? null;
+  await pass(
+    exchange,
+    {
+      body: '',
+      signal,
+      method: 'GET',
+      silent: true,
+      ...(cursor === undefined ? {} : { lastEventId: cursor.eventId }),
+    },
+    { settlement: owed === null ? listening(exchange) : resuming(exchange, owed) },
+  );
+}
+
+/** A stream that answers nothing; ids of its events carry no call. */
+const listening = (exchange: Exchange): Settlement => ({
+  id: undefined,
+  answered: async ({ text }) => text,
+  lost: async () => '',
+  eventId: eventIdsOf(exchange, null),
+});
+
+/** The answer is settled as on the stream of its own call. An end without one changes nothing: it can be asked for again. */
+function resuming(exchange: Exchange, owed: Owed): Settlement {
+  const tell = (code: Reason) => faultText(faultOf(code, { id: owed.id }));
+  const settlement = settle(exchange, owed, { signal: NEVER, listens: false, tell });
+  return { ...settlement, lost: async () => '', paused: () => undefined };
+}
+
+const NEVER = new AbortController().signal;

@@ -1,13 +1,14 @@
 /**
  * An upstream's answer on its way to the agent: bytes as they came, but for the one message that answers the request.
- * That one is settled first (outcome recorded, lists filtered, obligations met) and then sent.
+ * That one is settled first (outcome recorded, lists filtered, obligations met) and then sent. Answers to anything
+ * else do not get through: nobody would have settled them.
  */
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 
 import type { JsonObject } from '#contracts/json.ts';
 
-import { type ServerEvent, serverEvents, withData } from './events.ts';
+import { rewritten, type ServerEvent, serverEvents } from './events.ts';
 import { isObject, type RequestId } from './message.ts';
 import type { UpstreamResponse } from './upstream.ts';
 
@@ -19,14 +20,18 @@ export interface Answered {
   readonly status: number;
 }
 
-/** What has to happen before an answer leaves; exactly one of both is called, once. Neither may reject. */
+/** What has to happen before an answer leaves; one of both is called. Neither may reject. */
 export interface Settlement {
   /** Of the request; undefined for messages that are not answered. */
   readonly id: RequestId | undefined;
-  /** The text to send instead; the same text = unchanged. */
+  /** The text to send instead; the same text = unchanged. Called again when the same answer is replayed. */
   readonly answered: (answer: Answered) => Promise<string>;
-  /** The connection ended without an answer; the text is sent in its place, '' = nothing. */
+  /** No answer came and none will; the text is sent in its place, '' = nothing. */
   readonly lost: (why: string) => Promise<string>;
+  /** No answer came, but the agent can take the stream up again: it holds the id of an event. */
+  readonly paused?: () => void;
+  /** Id of an event as the agent gets it; '' = none. */
+  readonly eventId: (id: string) => string;
 }
 
 /** The agent's side of an exchange. */
@@ -52,59 +57,66 @@ export async function relay(
 async function relayDocument(
   client: Client,
   { status, type, body }: UpstreamResponse,
-  settlement: Settlement,
+  { id, answered, lost }: Settlement,
 ): Promise<void> {
-  const { id } = settlement;
   const text = await readAll(body).catch(() => undefined);
   const message = text === undefined || type !== 'application/json' ? undefined : parse(text);
-  if (text === undefined || (id !== undefined && !answers(message, id, status))) {
-    end(client, 502, await settlement.lost(`status ${status} without an answer`));
-  } else if (id === undefined || message === undefined) {
-    end(client, status, type === 'application/json' ? text : '');
-  } else {
-    end(client, status, await settlement.answered({ text, message, status }));
+  if (text !== undefined && message !== undefined && isAnswer(message, id, status)) {
+    end(client, status, await answered({ text, message, status }));
+  } else if (id === undefined && text !== undefined) end(client, status, '');
+  else {
+    const said = await lost(`status ${status} without an answer`);
+    end(client, status >= 400 && status < 500 ? status : 502, said);
   }
 }
 
 async function relayEvents(
   client: Client,
-  response: UpstreamResponse,
+  { status, body }: UpstreamResponse,
   settlement: Settlement,
 ): Promise<void> {
-  const { id } = settlement;
-  const out = openStream(client, response.status);
-  let settled = id === undefined;
+  const out = openStream(client, status);
+  const seen = { answered: settlement.id === undefined, resumable: false };
   let why = 'the stream ended without an answer';
   try {
-    for await (const event of serverEvents(response.body, MESSAGE_BYTES_MAX)) {
-      const message = settled || id === undefined ? undefined : parse(event.data);
-      if (message === undefined || id === undefined || !answers(message, id, 200)) {
-        await out.write(event.raw);
-        continue;
-      }
-      settled = true;
-      const text = await settlement.answered({
-        text: event.data,
-        message,
-        status: response.status,
-      });
-      await out.write(changed(event, text));
+    for await (const event of serverEvents(body, MESSAGE_BYTES_MAX)) {
+      const id = event.id === undefined ? '' : settlement.eventId(event.id);
+      seen.resumable ||= id !== '';
+      const data = await passing(event, status, settlement, seen);
+      if (data !== undefined) await out.write(changed(event, { data, id }));
     }
   } catch (error) {
-    why = error instanceof Error ? `the stream broke: ${error.name}` : why;
+    why = `the stream broke: ${error instanceof Error ? error.name : ''}`;
   }
-  if (!settled) {
+  if (!seen.answered && seen.resumable && settlement.paused !== undefined) settlement.paused();
+  else if (!seen.answered) {
     const text = await settlement.lost(why);
     if (text !== '') await out.write(Buffer.from(`data: ${text}\n\n`));
   }
   out.end();
 }
 
-const changed = (event: ServerEvent, text: string): Buffer =>
-  text === event.data ? event.raw : withData(event, text);
+/** The data of an event that gets through; undefined for what does not. */
+async function passing(
+  { data }: ServerEvent,
+  status: number,
+  { id, answered }: Settlement,
+  seen: { answered: boolean },
+): Promise<string | undefined> {
+  if (data === '') return data;
+  const message = parse(data);
+  if (message === undefined) return undefined;
+  if ('method' in message) return data;
+  if (seen.answered || !isAnswer(message, id, status)) return undefined;
+  seen.answered = true;
+  return answered({ text: data, message, status });
+}
+
+const changed = (event: ServerEvent, to: { readonly data: string; readonly id: string }): Buffer =>
+  to.data === event.data && to.id === (event.id ?? '') ? event.raw : rewritten(event, to);
 
 /** An open event stream to the agent. Writes to an agent that is gone go nowhere. */
-export function openStream(
+function openStream(
   { raw, headers }: Client,
   status: number,
 ): { readonly write: (bytes: Buffer) => Promise<void>; readonly end: () => void } {
@@ -138,6 +150,17 @@ export function end({ raw, headers }: Client, status: number, text: string): voi
   raw.end(text);
 }
 
+/** The text of an answer with another result; unchanged where nothing is changed, and for errors. */
+export function changedResult(
+  { text, message }: Answered,
+  change: (result: JsonObject) => JsonObject,
+): string {
+  const { result } = message;
+  if (!isObject(result)) return text;
+  const changed = change(result);
+  return changed === result ? text : JSON.stringify({ ...message, result: changed });
+}
+
 async function readAll(body: AsyncIterable<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -159,20 +182,9 @@ function parse(text: string): JsonObject | undefined {
   }
 }
 
-/** An error of the transport itself (400, 404) may have no id. */
-function answers(message: JsonObject | undefined, id: RequestId, status: number): boolean {
-  if (message === undefined || 'method' in message) return false;
-  if (!('result' in message) && !('error' in message)) return false;
-  return message['id'] === id || (status >= 400 && 'error' in message);
-}
-
-/** The text of an answer with another result; unchanged where nothing is changed, and for errors. */
-export function changedResult(
-  { text, message }: Answered,
-  change: (result: JsonObject) => JsonObject,
-): string {
-  const { result } = message;
-  if (!isObject(result)) return text;
-  const changed = change(result);
-  return changed === result ? text : JSON.stringify({ ...message, result: changed });
+/** The answer to this request. An error of the transport itself (400, 404) may have no id. */
+function isAnswer(message: JsonObject, id: RequestId | undefined, status: number): boolean {
+  if ('method' in message || !('result' in message || 'error' in message)) return false;
+  if (id !== undefined && message['id'] === id) return true;
+  return status >= 400 && 'error' in message;
 }

@@ -14,7 +14,8 @@ import { heldPageRoute } from './held-page.ts';
 import { checkHost } from './host.ts';
 import { eraOf, idOf, type Message, readMessage, type RequestId } from './message.ts';
 import { METHODS } from './methods.ts';
-import { passProven, passSession } from './pass.ts';
+import { endSession, listen, passProven } from './pass.ts';
+import { createUnresumed } from './resume.ts';
 import { openSession } from './session.ts';
 import { createUpstreams, type Target, type Upstreams } from './upstream.ts';
 
@@ -37,7 +38,11 @@ const METADATA = '/.well-known/oauth-protected-resource/mcp/';
 export function mcpRoutes(options: McpOptions): Routes {
   return (app, parts) => {
     const upstreams = createUpstreams(parts.view, createCredentials(options));
-    app.addHook('onClose', () => upstreams.close());
+    const unresumed = createUnresumed();
+    app.addHook('onClose', async () => {
+      await unresumed.close();
+      await upstreams.close();
+    });
     const route = (
       method: 'POST' | 'GET' | 'DELETE',
       handle: (exchange: Exchange) => Promise<void>,
@@ -49,21 +54,26 @@ export function mcpRoutes(options: McpOptions): Routes {
         errorHandler: refuseAsRpc(parts),
         handler: async (request, reply) => {
           checkHost(request, parts.publicUrl());
-          await handle(await placed(upstreams, unplaced(parts, request, reply), request.params));
+          const exchange = { ...unplaced(parts, request, reply), unresumed };
+          await handle(await placed(upstreams, exchange, request.params));
           return reply;
         },
       });
     };
     route('POST', dispatch);
-    route('GET', (exchange) => passSession(exchange, 'GET'));
-    route('DELETE', (exchange) => passSession(exchange, 'DELETE'));
+    route('GET', listen);
+    route('DELETE', endSession);
     metadataRoute(app, parts, options);
     heldPageRoute(app, parts);
   };
 }
 
 /** @throws Refused, Fault */
-function unplaced(parts: Parts, request: McpRequest, reply: FastifyReply): Unplaced {
+function unplaced(
+  parts: Parts,
+  request: McpRequest,
+  reply: FastifyReply,
+): Omit<Unplaced, 'unresumed'> {
   const caller = parts.admit(request);
   const message = request.method === 'POST' ? readMessage(bodyOf(request)) : NO_MESSAGE;
   const { headers } = request;

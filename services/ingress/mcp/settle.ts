@@ -1,0 +1,58 @@
+/** Outcome first, then the answer: an agent never sees a result that has no record, nor one that owes something. */
+import type { Reason } from '#contracts/reasons.ts';
+
+import type { Exchange } from './exchange.ts';
+import { redacted } from './obligations.ts';
+import { becameOf, recordOutcome } from './outcomes.ts';
+import { changedResult, type Settlement } from './relay.ts';
+import { type Owed, sealCursor } from './resume.ts';
+
+interface SettleOptions {
+  /** Aborted when the caller cancelled. */
+  readonly signal: AbortSignal;
+  /** A stream that lives until its client ends it. */
+  readonly listens: boolean;
+  /** JSON-RPC text in the place of a result. */
+  readonly tell: (code: Reason) => string;
+}
+
+/** The settlement of an allowed call that was forwarded. */
+export function settle(
+  exchange: Exchange,
+  owed: Owed,
+  { signal, listens, tell }: SettleOptions,
+): Settlement {
+  const { unresumed } = exchange;
+  const lost = async (error: string): Promise<void> => {
+    // A stream that listens ends when its client has heard enough.
+    const status = listens ? 'executed' : 'unknown';
+    await recordOutcome(exchange, owed, { status, detail: { error } });
+  };
+  return {
+    id: owed.id,
+    answered: async (answer) => {
+      unresumed.settled(owed.decisionId);
+      const recorded = await recordOutcome(exchange, owed, becameOf(answer));
+      if (!recorded) return tell('evidence.outcome_unavailable');
+      return changedResult(answer, (result) => redacted(result, owed.obligations));
+    },
+    lost: async (why) => {
+      await lost(signal.aborted ? 'cancelled by the caller' : why);
+      return listens ? '' : tell('service.upstream_away');
+    },
+    paused: () => {
+      unresumed.expect(owed.decisionId, () => lost('nobody came back for the answer'));
+    },
+    eventId: eventIdsOf(exchange, owed),
+  };
+}
+
+/** Ids of events as the agent gets them: sealed where there are sessions, and as they are where nothing resumes. */
+export function eventIdsOf(
+  { parts, session, era }: Exchange,
+  owed: Owed | null,
+): (eventId: string) => string {
+  if (era === '2026-07-28') return (eventId) => eventId;
+  return (eventId) =>
+    session === undefined ? '' : sealCursor(parts.seal, session, { eventId, owed });
+}
