@@ -2,7 +2,7 @@
  * What happens to a batch of stored messages: admitted, appended, and only then acknowledged. While the database is
  * away the batch waits here for a while, then goes back to the stream; nothing is ever given up.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 
 import type pg from 'pg';
 
@@ -30,8 +30,8 @@ export interface Chaining {
 
 /** Messages of one batch; each holds up to 128 records. */
 const BATCH_MESSAGES_MAX = 128;
-/** One transaction takes about this much, so that memory stays bounded however far behind we are. */
-const PORTION_BYTES_MAX = 8 * 1024 * 1024;
+/** One transaction takes about this much: enough to share its cost, and memory stays bounded however far behind we are. */
+const PORTION_BYTES_MAX = 4 * 1024 * 1024;
 /** Less than the consumers' ack wait, so that a batch that waits here is not delivered to somebody else meanwhile. */
 const HOLD_MS = 20_000;
 const RETRY_MS = 1_000;
@@ -54,13 +54,32 @@ async function chainBatch(
   chaining: Chaining,
 ): Promise<Handled> {
   const deadline = Date.now() + HOLD_MS;
+  let chained = Promise.resolve(true);
   for (const portion of portionsOf(batch)) {
-    if (!(await chainPortion(portion, origin, { ...chaining, deadline }))) {
-      return { retryInMs: RETRY_MS };
-    }
+    // Read while the database is at work on the portion before.
+    const [before, candidates] = await Promise.all([
+      chained,
+      admitAll(portion, origin, chaining.macKeys),
+    ]);
+    if (!before) return { retryInMs: RETRY_MS };
+    chained = chainCandidates(candidates, origin, { ...chaining, deadline });
   }
+  if (!(await chained)) return { retryInMs: RETRY_MS };
   await chaining.afterCommit?.();
   return 'done';
+}
+
+async function admitAll(
+  portion: readonly Delivered[],
+  origin: Origin,
+  macKeys: MacKeys,
+): Promise<Candidate[]> {
+  const candidates: Candidate[] = [];
+  for (const message of portion) {
+    candidates.push(...admit(message, origin, macKeys));
+    await setImmediate();
+  }
+  return candidates;
 }
 
 function* portionsOf(batch: readonly Delivered[]): Generator<readonly Delivered[]> {
@@ -78,15 +97,14 @@ function* portionsOf(batch: readonly Delivered[]): Generator<readonly Delivered[
   if (portion.length > 0) yield portion;
 }
 
-/** True once every message of the portion is in the chains; false when the database did not come back in time. */
-async function chainPortion(
-  portion: readonly Delivered[],
+/** True once all of them are in the chains; false when the database could not take them in time. */
+async function chainCandidates(
+  candidates: readonly Candidate[],
   origin: Origin,
   chaining: Chaining & { readonly deadline: number },
 ): Promise<boolean> {
-  const { database, pool, macKeys, log, deadline, onAppended } = chaining;
-  const candidates = portion.flatMap((message) => admit(message, origin, macKeys));
-  while (await database.waitUsable(deadline - Date.now())) {
+  const { database, pool, log, deadline, onAppended } = chaining;
+  while (Date.now() < deadline && (await database.waitUsable(deadline - Date.now()))) {
     try {
       onAppended(origin, await append(pool, candidates));
       return true;
@@ -111,7 +129,7 @@ const refusesData = (error: unknown) => /^(22|54)...$/.test(sqlState(error));
 /** Serialization failure, deadlock, unique violation: somebody was faster, and the next look sees what they did. */
 const isRace = (error: unknown) => ['40001', '40P01', '23505'].includes(sqlState(error));
 
-/** The slow way round data that the database refuses: all others are chained, and that becomes an alert. */
+/** The slow way round data that the database refuses: the rest is chained, and the refused becomes an alert. */
 async function appendOneByOne(
   pool: pg.Pool,
   candidates: readonly Candidate[],
