@@ -26,8 +26,11 @@ customer(to) := object.union(mail(to), {"facts": {"recipient": {"customer": true
 
 sql(database, query) := call("run_sql", {"database": database, "query": query})
 
+# The tests hold for this limit, whatever data.json says today.
+limit := 100
+
 answer(call) := [decision.verdict, object.get(decision, "reason", "")] if {
-	decision := policy.decision with input as call
+	decision := policy.decision with input as call with data.shop.refund_limit as limit
 }
 
 test_reading_is_allowed if answer(call("lookup_order", {"order_id": "A-1001"})) == ["allow", ""]
@@ -74,11 +77,11 @@ test_held_refund_says_what_would_happen if {
 		"quorum": 1,
 		"ttl": 3600,
 		"effect": "Pay 500 EUR back to ann@customer.example for order A-1001.",
-	} with input as refund(500)
+	} with input as refund(500) with data.shop.refund_limit as limit
 }
 
 test_large_refund_is_of_high_risk if {
-	policy.decision.approval.risk == "high" with input as refund(1001)
+	policy.decision.approval.risk == "high" with input as refund(1001) with data.shop.refund_limit as limit
 }
 
 test_refund_costs_what_it_pays if policy.decision.cost == 19990000 with input as refund(19.99)
