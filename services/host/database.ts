@@ -20,6 +20,8 @@ export function openPool(urlFile: string, log: Logger, connectionsMax = 8): pg.P
     max: connectionsMax,
     connectionTimeoutMillis: 3_000,
     statement_timeout: 30_000,
+    // A little later than the server's own limit: for a server that is gone without a word.
+    query_timeout: 35_000,
     keepAlive: true,
   });
   // Without a listener a restart of the server would end this process.
