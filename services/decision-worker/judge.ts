@@ -9,7 +9,7 @@ import {
   type WorkerAnswer,
 } from '#contracts/call.ts';
 import { publicReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
-import { RECORD_BYTES_MAX } from '#contracts/record.ts';
+import { RECORD_BYTES_MAX, type RecordLines } from '#contracts/record.ts';
 import { shardOf } from '#contracts/subjects.ts';
 import { NotRecorded } from '#host/publish.ts';
 import type { Tracing } from '#host/tracing.ts';
@@ -125,7 +125,8 @@ async function settle(
   const mode = parts.mode(call.tenant, outcome.principal?.agentClass ?? '');
   const verdict = applyMode(outcome, mode);
   const { epoch, durability } = parts.durability();
-  const approvalId = verdict === 'escalate' ? freshApprovalId(call.at) : '';
+  const held = verdict === 'escalate' && call.envelope.ask === 'decide';
+  const approvalId = held ? freshApprovalId(call.at) : '';
   const decided: Decided = {
     id: judged.id,
     verdict,
@@ -142,7 +143,7 @@ async function settle(
   }
   let position: Position;
   try {
-    position = await record(parts.recorder, call, { lines, verdict });
+    position = await record(parts.recorder, call, { lines, held });
   } catch (error) {
     if (!(error instanceof NotRecorded)) throw error;
     outcome.reservation?.refund();
@@ -157,12 +158,11 @@ async function settle(
 function record(
   recorder: Recorder,
   call: Call,
-  what: { readonly lines: Parameters<Recorder['record']>[0]; readonly verdict: Verdict },
+  { lines, held }: { readonly lines: RecordLines; readonly held: boolean },
 ): Promise<Position> {
   const { envelope, tenant } = call;
-  if (what.verdict === 'escalate' && envelope.ask === 'decide')
-    return recorder.hold(what.lines, tenant);
-  return recorder.record(what.lines, shardOf(tenant, '', envelope.session_id ?? ''));
+  if (held) return recorder.hold(lines, tenant);
+  return recorder.record(lines, shardOf(tenant, '', envelope.session_id ?? ''));
 }
 
 /** An answer to a call that was not judged. */

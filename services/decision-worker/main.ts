@@ -70,6 +70,8 @@ export async function start(config: WorkerConfig): Promise<Running> {
     open: capabilityOpener(capabilityKeys, await bus.bucket('keyed')),
     audience: config.COUNTERSIGN_CAPABILITY_AUDIENCE,
   };
+  const counters = createCounters(bus, log);
+  add('refunds', counters.settled);
   const checks = guarded(
     {
       identity: identityCheck({
@@ -80,7 +82,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
       capability: capabilityCheck(capabilities),
       intent: intentCheck(state),
       policy: policyCheck({ ...state, ...bundles }),
-      budget: budgetCheck({ ...state, ...createCounters(bus, log), scopeToken }),
+      budget: budgetCheck({ ...state, ...counters, scopeToken }),
     },
     {
       durations: seconds('countersign_check_duration_seconds', 'How long each check took.'),

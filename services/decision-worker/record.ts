@@ -17,7 +17,7 @@ export interface Decided {
   readonly id: DecisionId;
   readonly verdict: Verdict;
   readonly mode: Mode;
-  /** Set when the verdict is escalate. */
+  /** Set when the call is held. */
   readonly approvalId: ApprovalId | '';
   readonly durability: Durability;
   readonly worker: string;

@@ -37,10 +37,11 @@ const NOTHING = pass({ shares: [], refund: () => undefined });
 /** The check over its points. */
 export function budgetCheck(points: BudgetPoints): Checks['budget'] {
   return async (call, by, under) => {
-    const counters = [
+    if (call.envelope.ask === 'evaluate') return NOTHING; // asks whether, and nothing runs
+    const counters = lowest([
       ...ceilingCounters(points, call, by),
       ...capabilityCounters(points, call, under),
-    ];
+    ]);
     if (counters.length === 0) return NOTHING;
     const added = await Promise.allSettled(counters.map(({ subject }) => points.add(subject)));
     const refund = () => {
@@ -65,6 +66,16 @@ export function budgetCheck(points: BudgetPoints): Checks['budget'] {
     }
     return pass({ shares, refund });
   };
+}
+
+/** One counter for each subject, with the lowest limit: a ceiling of all agents and one of this agent count the same calls. */
+function lowest(counters: readonly Counter[]): Counter[] {
+  const bySubject = new Map<string, Counter>();
+  for (const counter of counters) {
+    const known = bySubject.get(counter.subject);
+    if (known === undefined || counter.limit < known.limit) bySubject.set(counter.subject, counter);
+  }
+  return [...bySubject.values()];
 }
 
 function share(counter: Counter, used: number): BudgetShare {

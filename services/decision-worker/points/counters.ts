@@ -12,6 +12,8 @@ export interface Counters {
   readonly add: (subject: string) => Promise<number>;
   /** Takes one back, in the background. */
   readonly refund: (subject: string) => void;
+  /** Resolves when everything that was to be given back is, or is lost. */
+  readonly settled: () => Promise<void>;
 }
 
 interface Waiting {
@@ -67,9 +69,38 @@ export function createCounters(bus: Bus, log: Logger): Counters {
         waiting.set(subject, [{ resolve, reject }]);
         void send(subject);
       }),
-    refund: (subject) =>
-      void increment(subject, -1).catch((error: unknown) =>
-        log.warn({ err: error }, 'a refund was lost; the ceiling counts one too many'),
-      ),
+    ...createRefunds(increment, log),
+  };
+}
+
+/**
+ * Grouped like adds: a tenant at its ceiling is refused often, and one stored message for each refusal would take the
+ * disk from the records of everybody.
+ */
+function createRefunds(
+  increment: (subject: string, by: number) => Promise<number>,
+  log: Logger,
+): Pick<Counters, 'refund' | 'settled'> {
+  /** What is owed and not on its way yet, by subject. */
+  const owed = new Map<string, number>();
+  const giving = new Set<Promise<void>>();
+  const giveBack = async (subject: string) => {
+    for (let count = owed.get(subject) ?? 0; count > 0; count = owed.get(subject) ?? 0) {
+      owed.set(subject, 0);
+      await increment(subject, -count).catch((error: unknown) =>
+        log.warn({ err: error, count }, 'a refund was lost; the ceiling counts too many'),
+      );
+    }
+    owed.delete(subject);
+  };
+  return {
+    refund: (subject) => {
+      const before = owed.get(subject);
+      owed.set(subject, (before ?? 0) + 1);
+      if (before !== undefined) return;
+      const given = giveBack(subject).finally(() => giving.delete(given));
+      giving.add(given);
+    },
+    settled: async () => void (await Promise.all(giving)),
   };
 }
