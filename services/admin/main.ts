@@ -31,6 +31,7 @@ const DATABASE_CONNECTIONS_MAX = 8;
 const STALE_MS = 5_000;
 const LAG_MAX = 100;
 const CAUGHT_UP_MS_MAX = 5_000;
+const CAUGHT_UP_LOOK_MS = 200;
 
 export async function start(config: AdminConfig): Promise<Running & { readonly port: number }> {
   const log = createLog('admin', config.COUNTERSIGN_LOG_LEVEL);
@@ -61,7 +62,7 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
     };
     const audit = openAudit(config, log);
     if (audit !== undefined) add('audit', audit.close);
-    await caughtUp(bus, view);
+    await caughtUp(bus, view, projector);
     await bootstrapOperators(secrets.firstOperators, deps);
 
     const app = createApp({ log, busConnected: bus.connected });
@@ -132,10 +133,14 @@ const conditions = (
 const lagging = (lag: number): string => (lag <= LAG_MAX ? '' : `${lag} events wait`);
 
 /** Waits until the view knows all that was recorded before this start, so that nobody is registered anew. */
-async function caughtUp(bus: Bus, view: ControlView): Promise<void> {
+async function caughtUp(bus: Bus, view: ControlView, projector: Projector): Promise<void> {
   const { state } = await bus.jsm.streams.info('CONTROL');
   const last = revisionOf(await bus.epoch('CONTROL'), state.last_seq);
-  await view.waitFor(last, CAUGHT_UP_MS_MAX);
+  const deadline = performance.now() + CAUGHT_UP_MS_MAX;
+  // Where nothing is projected, waiting does not help; /readyz says why.
+  while (projector.fault() === '' && performance.now() < deadline) {
+    if (await view.waitFor(last, CAUGHT_UP_LOOK_MS)) return;
+  }
 }
 
 if (import.meta.main) {
