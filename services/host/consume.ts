@@ -33,7 +33,6 @@ export interface Consuming {
   readonly lag: () => number;
 }
 
-const LINGER_MS = 20;
 const RETRY_MS = 500;
 const RESTART_MS = 100;
 
@@ -45,7 +44,12 @@ const RESTART_MS = 100;
 export function consume(
   bus: Bus,
   name: ConsumerName,
-  options: { readonly batchMax: number; readonly log: Logger },
+  options: {
+    readonly batchMax: number;
+    /** How long a batch waits for company, from its first message on; default 0. */
+    readonly lingerMs?: number;
+    readonly log: Logger;
+  },
   handle: (batch: readonly Delivered[]) => Promise<Handled>,
 ): Consuming {
   const spec = CONSUMERS[name];
@@ -68,7 +72,7 @@ export function consume(
       try {
         const consumer = await bus.js.consumers.get(spec.stream, name);
         messages = await consumer.consume({ max_messages: options.batchMax, expires: 5_000 });
-        for await (const batch of batches(messages, options.batchMax)) {
+        for await (const batch of batches(messages, options)) {
           lag = batch.at(-1)?.info.pending ?? 0;
           await settle(batch);
         }
@@ -93,8 +97,11 @@ export function consume(
   };
 }
 
-/** Groups what arrives: a lone message waits at most LINGER_MS for company. */
-async function* batches(messages: ConsumerMessages, batchMax: number): AsyncGenerator<JsMsg[]> {
+/** Groups what arrives: a lone message waits at most `lingerMs` for company. */
+async function* batches(
+  messages: ConsumerMessages,
+  { batchMax, lingerMs = 0 }: { readonly batchMax: number; readonly lingerMs?: number },
+): AsyncGenerator<JsMsg[]> {
   const iterator = messages[Symbol.asyncIterator]();
   let next = iterator.next();
   for (;;) {
@@ -102,7 +109,7 @@ async function* batches(messages: ConsumerMessages, batchMax: number): AsyncGene
     if (first.done === true) return;
     const batch = [first.value];
     next = iterator.next();
-    const deadline = sleep(LINGER_MS, 'late' as const);
+    const deadline = sleep(lingerMs, 'late' as const);
     while (batch.length < batchMax) {
       const arrived = await Promise.race([next, deadline]);
       if (arrived === 'late') break;
