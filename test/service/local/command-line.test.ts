@@ -32,8 +32,9 @@ async function countersign(args: readonly string[], command?: string): Promise<R
 }
 
 /** The verbs that the help lists. */
-async function verbs(): Promise<string[]> {
-  const { stdout } = await countersign(['--help']);
+/** Verbs that the help of the program, or of a group, lists. */
+async function verbs(group: readonly string[]): Promise<string[]> {
+  const { stdout } = await countersign([...group, '--help']);
   const [, commands = ''] = /Commands:\n([\s\S]*?)\n\n/.exec(stdout) ?? [];
   return [...commands.matchAll(/^ {2}([a-z]+)/gm)].map(([, verb]) => verb!);
 }
@@ -94,16 +95,19 @@ describe('exit codes', () => {
   });
 });
 
-test('every verb has an example in its help, and --json', async () => {
-  const names = await verbs();
-  expect(names).toEqual(expect.arrayContaining(['up', 'down', 'status', 'doctor']));
+test('every verb has an example in its help, and --json, also those in groups', async () => {
+  const names = await verbs([]);
+  expect(names).toEqual(expect.arrayContaining(['up', 'down', 'status', 'doctor', 'policy']));
   for (const verb of names) {
     const { code, stdout } = await countersign([verb, '--help']);
     expect([verb, code]).toEqual([verb, 0]);
-    expect(stdout).toMatch(/--json/);
     expect(stdout).toMatch(/Examples:\n {2}\S/);
+    const group = stdout.includes('\nCommands:\n') ? await verbs([verb]) : [];
+    if (group.length === 0) expect([verb, stdout]).toEqual([verb, expect.stringMatching(/--json/)]);
+    const helps = await Promise.all(group.map((name) => countersign([verb, name, '--help'])));
+    for (const help of helps) expect(help.stdout).toMatch(/--json[^]*Examples:\n {2}\S/);
   }
-});
+}, 180_000);
 
 test('the launcher works through symlinks from any folder', async () => {
   await symlink(join(CHECKOUT, 'countersign'), join(dir, 'first'));
