@@ -42,6 +42,8 @@ export interface Gateway {
   ) => Promise<Rpc>;
   /** A second replica over the same broker and keys. */
   readonly replica: () => Promise<string>;
+  /** Ends the replica that was started last. */
+  readonly stopReplica: () => Promise<void>;
   readonly close: () => Promise<void>;
 }
 
@@ -67,7 +69,7 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
   await world.put(CONTROL_KEYS.agent(world.tenant, 'shop-agent'), {
     class: 'shop',
     issuer: 'idp',
-    grant: { tools: ['**'] },
+    grant: { tools: ['*', 'mcp:*/*', 'mcp:*/*/*'] },
   });
   await world.activate(rego);
   const startOne = () =>
@@ -139,6 +141,7 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
       running.push(another);
       return another.url;
     },
+    stopReplica: async () => running.pop()?.stop(),
     close: async () => {
       for (const one of running) await one.stop();
       await world.close();

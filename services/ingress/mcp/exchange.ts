@@ -34,6 +34,8 @@ export interface Exchange {
   /** The old era's session that the request names. */
   readonly session: Session | undefined;
   readonly unresumed: Unresumed;
+  /** Aborted when this process is told to end. */
+  readonly stopping: AbortSignal;
 }
 
 export type Visible = Extract<WorkerAnswer, { kind: 'visible' }>;
@@ -137,6 +139,10 @@ export function signalOf({ reply, era }: Pick<Exchange, 'reply' | 'era'>): Abort
   }
   return controller.signal;
 }
+
+/** The signal of a stream that only listens: nothing is to be learned from it when its client is gone. */
+export const listeningSignal = (exchange: Exchange): AbortSignal =>
+  AbortSignal.any([signalOf({ ...exchange, era: '2026-07-28' }), exchange.stopping]);
 
 /** Why an upstream gave no answer, as a reason. @throws what is no failure of an upstream */
 export function awayReason({ parts, target }: Exchange, error: unknown): Reason {

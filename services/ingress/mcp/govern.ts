@@ -14,6 +14,7 @@ import {
   type Exchange,
   isForeign,
   isSessionGone,
+  listeningSignal,
   noSession,
   ownsSession,
   send,
@@ -86,7 +87,7 @@ export async function forward(
   }
   if (isLate(owed)) return stop('refused_late', 'decided too late', 'service.timeout');
   if (exchange.reply.raw.destroyed) return stop('refused_late', 'caller gone', 'service.timeout');
-  const signal = signalOf(exchange);
+  const signal = governed.listens ? listeningSignal(exchange) : signalOf(exchange);
   const sending = { body: governed.body, signal, silent: governed.listens };
   const response = await send(exchange, sending).catch((error: unknown) =>
     awayReason(exchange, error),

@@ -9,6 +9,7 @@ import {
   idIn,
   isForeign,
   isSessionGone,
+  listeningSignal,
   noSession,
   proveCaller,
   send,
@@ -119,7 +120,7 @@ export async function endSession(exchange: Exchange): Promise<void> {
 export async function listen(exchange: Exchange): Promise<void> {
   await proveCaller(exchange);
   const { request, session, parts } = exchange;
-  const signal = signalOf({ ...exchange, era: '2026-07-28' });
+  const signal = listeningSignal(exchange);
   const from = request.headers['last-event-id'];
   const cursor =
     typeof from === 'string' && session !== undefined

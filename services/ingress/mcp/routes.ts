@@ -29,20 +29,28 @@ interface Params {
 }
 type McpRequest = FastifyRequest<Params>;
 
+/** What all requests have in common. */
+type Shared = Pick<Exchange, 'parts' | 'unresumed' | 'stopping'>;
+
 /** What is known of a request before its upstream is. */
 type Unplaced = Omit<Exchange, 'target' | 'session'>;
 
 const PATH = '/mcp/:upstream';
 const METADATA = '/.well-known/oauth-protected-resource/mcp/';
+
 /** The routes of all upstreams. */
 export function mcpRoutes(options: McpOptions): Routes {
   return (app, parts) => {
     const upstreams = createUpstreams(parts.view, createCredentials(options));
     const unresumed = createUnresumed();
+    const stopping = new AbortController();
+    // Before the server waits for its last requests, for streams that only listen never end.
+    app.addHook('preClose', async () => stopping.abort());
     app.addHook('onClose', async () => {
       await unresumed.close();
       await upstreams.close();
     });
+    const shared = { parts, unresumed, stopping: stopping.signal };
     const route = (
       method: 'POST' | 'GET' | 'DELETE',
       handle: (exchange: Exchange) => Promise<void>,
@@ -54,8 +62,7 @@ export function mcpRoutes(options: McpOptions): Routes {
         errorHandler: refuseAsRpc(parts),
         handler: async (request, reply) => {
           checkHost(request, parts.publicUrl());
-          const exchange = { ...unplaced(parts, request, reply), unresumed };
-          await handle(await placed(upstreams, exchange, request.params));
+          await handle(await placed(upstreams, unplaced(shared, request, reply), request.params));
           return reply;
         },
       });
@@ -69,17 +76,13 @@ export function mcpRoutes(options: McpOptions): Routes {
 }
 
 /** @throws Refused, Fault */
-function unplaced(
-  parts: Parts,
-  request: McpRequest,
-  reply: FastifyReply,
-): Omit<Unplaced, 'unresumed'> {
-  const caller = parts.admit(request);
+function unplaced(shared: Shared, request: McpRequest, reply: FastifyReply): Unplaced {
+  const caller = shared.parts.admit(request);
   const message = request.method === 'POST' ? readMessage(bodyOf(request)) : NO_MESSAGE;
   const { headers } = request;
   const era = eraOf(message, String(headers['mcp-protocol-version'] ?? ''));
   compareHeaders(message, headers, era);
-  return { parts, request, reply, caller, message, era };
+  return { ...shared, request, reply, caller, message, era };
 }
 
 /** Finds the upstream and the session. Who has no identity that holds learns of neither. @throws Fault */

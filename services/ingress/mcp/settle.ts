@@ -1,4 +1,5 @@
 /** Outcome first, then the answer: an agent never sees a result that has no record, nor one that owes something. */
+import type { JsonObject } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 
 import type { Exchange } from './exchange.ts';
@@ -34,7 +35,7 @@ export function settle(
       unresumed.settled(owed.decisionId);
       const recorded = await recordOutcome(exchange, owed, becameOf(answer));
       if (!recorded) return tell('evidence.outcome_unavailable');
-      return changedResult(answer, (result) => redacted(result, owed.obligations));
+      return changedResult(answer, (result) => unshared(redacted(result, owed.obligations)));
     },
     lost: async (why) => {
       await lost(signal.aborted ? 'cancelled by the caller' : why);
@@ -46,6 +47,10 @@ export function settle(
     eventId: eventIdsOf(exchange, owed),
   };
 }
+
+/** What was judged for one caller is for nobody else, whatever the upstream thinks of it. */
+const unshared = (result: JsonObject): JsonObject =>
+  result['cacheScope'] === 'public' ? { ...result, cacheScope: 'private' } : result;
 
 /** Ids of events as the agent gets them: sealed where there are sessions, and as they are where nothing resumes. */
 export function eventIdsOf(
