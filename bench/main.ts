@@ -12,9 +12,10 @@ import { endChildren } from './children.ts';
 import { profile } from './profile.ts';
 import type { Row } from './rows.ts';
 import { speed } from './speed.ts';
+import { steps } from './steps.ts';
 import { tableText } from './table.ts';
 
-const ROWS: Readonly<Record<string, Row>> = { speed, profile };
+const ROWS: Readonly<Record<string, Row>> = { speed, steps, profile };
 const ROUNDS = 5;
 
 async function main(): Promise<void> {

@@ -16,7 +16,7 @@ import {
   mintCapability,
   verifyCapability,
 } from '#contracts/capability.ts';
-import { type Budgets, CONTROL_KEYS, mintedKey } from '#contracts/control.ts';
+import { type Budgets, CONTROL_KEYS, mintedKey, type MintedRoot } from '#contracts/control.ts';
 import { PLATFORM, type TenantId } from '#contracts/ids.ts';
 import type { PolicyRole } from '#contracts/policy.ts';
 import type { Bus } from '#host/nats.ts';
@@ -34,13 +34,14 @@ const TOKEN_LIFE_S = 24 * 3_600;
 /** With the names around it about 1.4 KB of body. */
 const MAIL_CHARS = 1_100;
 
-/** Writes control state as the projector does: the value, then the head. */
+/** Where a tenant's state goes: the buckets of a broker, or memory. */
 export interface ControlWriter {
   readonly put: (key: string, value: unknown) => Promise<void>;
   readonly activate: (tenant: string, bundle: NamedBundle) => Promise<void>;
   readonly mint: (tenant: TenantId, agent: string) => Promise<string>;
 }
 
+/** Writes control state as the projector does: the value, then the head. */
 export async function controlWriter(bus: Bus, masterKey: Uint8Array): Promise<ControlWriter> {
   const control = await bus.bucket('control');
   const keyed = await bus.bucket('keyed');
@@ -60,30 +61,40 @@ export async function controlWriter(bus: Bus, masterKey: Uint8Array): Promise<Co
       await put(CONTROL_KEYS.policy(tenant), { digest });
     },
     mint: async (tenant, agent) => {
-      const key = deriveTenantKey(masterKey, tenant);
-      const issuedAt = Math.floor(Date.now() / 1_000);
-      const jti = capabilityId(issuedAt, randomBytes(12));
-      const claims = { jti, issuer: 'countersign', tenant, zone: 'default' };
-      const caveats = [
-        { t: 'exp' as const, exp: issuedAt + TOKEN_LIFE_S },
-        { t: 'tool_allow' as const, tools: SHOP_TOOLS.map(({ name }) => name) },
-      ];
-      const token = mintCapability(
-        { claims: { ...claims, subject: agent, issuedAt, notBefore: null }, caveats },
-        key,
-      );
-      const verified = verifyCapability(token, [key]);
-      if (!verified.ok) throw new Error(verified.code);
-      const minted = {
-        signature_hash: verified.capability.links.at(-1),
-        caveats: caveats.length,
-        agent,
-        expires_at: 0,
-      };
-      await keyed.put(mintedKey(tenant, jti), JSON.stringify(minted));
+      const { token, key, minted } = mintRoot(masterKey, tenant, agent);
+      await keyed.put(key, JSON.stringify(minted));
       return token;
     },
   };
+}
+
+/** A capability for the shop's tools, and the entry by which workers know that it was minted here. */
+export function mintRoot(
+  masterKey: Uint8Array,
+  tenant: TenantId,
+  agent: string,
+): { readonly token: string; readonly key: string; readonly minted: MintedRoot } {
+  const tenantKey = deriveTenantKey(masterKey, tenant);
+  const issuedAt = Math.floor(Date.now() / 1_000);
+  const jti = capabilityId(issuedAt, randomBytes(12));
+  const claims = { jti, issuer: 'countersign', tenant, zone: 'default', subject: agent };
+  const caveats = [
+    { t: 'exp' as const, exp: issuedAt + TOKEN_LIFE_S },
+    { t: 'tool_allow' as const, tools: SHOP_TOOLS.map(({ name }) => name) },
+  ];
+  const token = mintCapability(
+    { claims: { ...claims, issuedAt, notBefore: null }, caveats },
+    tenantKey,
+  );
+  const verified = verifyCapability(token, [tenantKey]);
+  if (!verified.ok) throw new Error(verified.code);
+  const minted: MintedRoot = {
+    signature_hash: verified.capability.links.at(-1) ?? '',
+    caveats: caveats.length,
+    agent,
+    expires_at: issuedAt + TOKEN_LIFE_S,
+  };
+  return { token, key: mintedKey(tenant, jti), minted };
 }
 
 /** A policy of the repository, built as the admin builds it. */

@@ -1,0 +1,292 @@
+// The row `steps`: what each step of a decision costs in CPU, in this process and over memory instead of a broker.
+// The very functions that ingress and worker run, on the calls of the row `speed`. Best of several batches: what
+// shares the cores makes a batch slower, never faster.
+
+import { randomBytes } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
+
+import { Compile } from 'typebox/compile';
+
+import { decodeAnswers, decodeCalls, encodeAnswers, encodeCalls } from '#contracts/call.ts';
+import { CONTROL_KEYS, type ControlEntry } from '#contracts/control.ts';
+import { DecisionRequest } from '#contracts/http.ts';
+import { PLATFORM, type Revision, type TenantId } from '#contracts/ids.ts';
+import { canonical, type JsonObject, parseStrict } from '#contracts/json.ts';
+import { macHeader } from '#contracts/mac.ts';
+import { encodeRecords, type RecordLines } from '#contracts/record.ts';
+import { SUBJECTS } from '#contracts/subjects.ts';
+import type { ControlView } from '#host/control-view.ts';
+import { counter, seconds } from '#host/metrics.ts';
+import type { KV, ObjectStore } from '#host/nats.ts';
+
+import { budgetCheck } from '../services/decision-worker/checks/budget.ts';
+import { capabilityCheck } from '../services/decision-worker/checks/capability.ts';
+import { identityCheck } from '../services/decision-worker/checks/identity.ts';
+import { intentCheck } from '../services/decision-worker/checks/intent.ts';
+import { policyCheck } from '../services/decision-worker/checks/policy.ts';
+import type { Call, Outcome } from '../services/decision-worker/decide.ts';
+import { guarded } from '../services/decision-worker/guard.ts';
+import { createJudge } from '../services/decision-worker/judge.ts';
+import { createBundles } from '../services/decision-worker/points/bundles.ts';
+import { capabilityOpener } from '../services/decision-worker/points/capabilities.ts';
+import { catalogueOf } from '../services/decision-worker/points/catalogue.ts';
+import { identityVerifier } from '../services/decision-worker/points/issuers.ts';
+import { scopeToken, stateOf } from '../services/decision-worker/points/state.ts';
+import { freshDecisionId, freshSalt } from '../services/decision-worker/random.ts';
+import { decisionRecord, principalDigest } from '../services/decision-worker/record.ts';
+import { createSeal } from '../services/ingress/seal.ts';
+import type { Row } from './rows.ts';
+import { figure } from './table.ts';
+import { fillTenant, identityProvider, mintRoot, type Requests, shippedPolicy } from './tenant.ts';
+
+const TENANT = 'plain' as TenantId;
+const BATCHES = 30;
+const BATCH = 200;
+
+/** The control view over memory. */
+function memory() {
+  const entries = new Map<string, ControlEntry>();
+  const listeners: ((key: string, entry: ControlEntry) => void)[] = [];
+  const keyed = new Map<string, unknown>();
+  const blobs = new Map<string, Uint8Array>();
+  const masterKey = randomBytes(32);
+  let sequence = 0;
+  const revision = 'rbench-1' as Revision;
+  const view: ControlView = {
+    // The bench wrote only values of the right shape.
+    get: <T>(key: string) => entries.get(key) as ControlEntry<T> | undefined,
+    keys: (prefix) => [...entries.keys()].filter((key) => key.startsWith(prefix)),
+    onChange: (listener) => {
+      listeners.push(listener);
+      for (const [key, entry] of entries) listener(key, entry);
+    },
+    revision: () => revision,
+    reached: () => true,
+    waitFor: () => Promise.resolve(true),
+    ageMs: () => 0,
+    close: () => Promise.resolve(),
+  };
+  const put = async (key: string, value: unknown) => {
+    sequence += 1;
+    const entry = { sequence, at: Date.now(), value };
+    entries.set(key, entry);
+    for (const listener of listeners) listener(key, entry);
+  };
+  return {
+    view,
+    masterKey,
+    keyed: {
+      get: async (key: string) => ({ operation: 'PUT', json: () => keyed.get(key) }),
+    } as unknown as KV,
+    store: { getBlob: async (digest: string) => blobs.get(digest) } as unknown as ObjectStore,
+    writer: {
+      put,
+      activate: async (tenant: string, bundle: { digest: string; bytes: Uint8Array }) => {
+        blobs.set(bundle.digest, bundle.bytes);
+        await put(CONTROL_KEYS.policy(tenant), { digest: bundle.digest });
+      },
+      mint: async (tenant: TenantId, agent: string) => {
+        const { token, key, minted } = mintRoot(masterKey, tenant, agent);
+        keyed.set(key, minted);
+        return token;
+      },
+    },
+  };
+}
+
+async function worker() {
+  const { view, masterKey, keyed, store, writer } = memory();
+  const provider = await identityProvider();
+  const policy = await shippedPolicy('tenant');
+  const requests = await fillTenant(TENANT, writer, { provider, policy });
+  await writer.activate(PLATFORM, await shippedPolicy('floor'));
+  const state = stateOf(view, randomBytes(32));
+  const catalogue = catalogueOf(view);
+  const bundles = createBundles(view, store, {
+    watchdog: { watched: (_tenant, _digest, evaluate) => evaluate, close: async () => undefined },
+    log: console as never,
+  });
+  await bundles.settled(TENANT);
+  const verifier = () => identityVerifier(view);
+  const opener = () => capabilityOpener([masterKey], keyed);
+  const identity = (verify = verifier()) =>
+    identityCheck({ verify, digest: principalDigest, ...state });
+  const capability = (open = opener()) => capabilityCheck({ open, audience: 'countersign' });
+  const counters = { add: () => Promise.resolve(1), refund: () => undefined, scopeToken };
+  const checks = {
+    identity: identity(),
+    capability: capability(),
+    intent: intentCheck(state),
+    policy: policyCheck({ ...state, ...bundles }),
+    budget: budgetCheck({ ...state, ...counters }),
+  };
+  return { requests, catalogue, state, checks, identity, capability, provider };
+}
+
+/** Microseconds of one run: the best batch. */
+async function best(run: (turn: number) => unknown): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  let turn = 0;
+  for (let batch = 0; batch < BATCHES; batch += 1) {
+    const from = performance.now();
+    for (let count = 0; count < BATCH; count += 1) {
+      const value = run((turn += 1));
+      if (value instanceof Promise) await value;
+    }
+    least = Math.min(least, ((performance.now() - from) * 1_000) / BATCH);
+  }
+  return least;
+}
+
+function envelopeLine(request: Requests[number]): string {
+  const body = parseStrict(Buffer.from(request.body)) as JsonObject;
+  const { tool, upstream, arguments: args, ...context } = body;
+  return encodeCalls([
+    {
+      envelope: {
+        v: 1,
+        n: 1,
+        ask: 'decide',
+        via: 'http',
+        tenant: TENANT,
+        sent_at: Date.now(),
+        remaining_ms: 1_000,
+        identity: request.headers['authorization']?.slice('Bearer '.length) ?? '',
+        capability: request.headers['countersign-capability'] ?? '',
+        tool: String(tool),
+        upstream: String(upstream),
+        forwards: false,
+        client: { address: '127.0.0.1', name: 'bench', version: '', era: '' },
+        ...context,
+      },
+      args: canonical(args as JsonObject),
+    },
+  ]);
+}
+
+export const steps: Row = async ({ table }) => {
+  const { requests, catalogue, state, checks, identity, capability } = await worker();
+  const [request] = requests;
+  if (request === undefined) throw new Error('no calls');
+  const bytes = Buffer.from(request.body);
+  const body = parseStrict(bytes) as JsonObject;
+  const shape = Compile(DecisionRequest);
+  const message = envelopeLine(request);
+  const [lines] = decodeCalls(message);
+  if (lines === undefined) throw new Error('no call');
+  const { envelope, args } = lines;
+  const callNow = (): Call => ({
+    envelope,
+    trace: [],
+    tenant: TENANT,
+    args,
+    arguments: JSON.parse(args) as JsonObject,
+    at: Date.now(),
+    tool: catalogue.find(TENANT, envelope.upstream, envelope.tool),
+  });
+  const call = callNow();
+  const passed = <T>(checked: { ok: boolean; value?: T }): T => {
+    if (!checked.ok || checked.value === undefined) throw new Error(JSON.stringify(checked));
+    return checked.value;
+  };
+  const by = passed(await checks.identity(call));
+  const under = passed(await checks.capability(call, by));
+  const purpose = passed(await checks.intent(call, by));
+  const grant = passed(await checks.policy(call, by, under, purpose));
+  const outcome: Outcome = {
+    verdict: 'allow',
+    reason: 'policy.allowed',
+    detail: '',
+    principal: by,
+    held: under,
+    intent: purpose,
+    grant,
+    reservation: undefined,
+  };
+  const decided = {
+    id: freshDecisionId(call.at),
+    verdict: 'allow' as const,
+    mode: 'enforce' as const,
+    approvalId: '' as const,
+    durability: 'power-cut' as const,
+    worker: 'bench',
+  };
+  const record = decisionRecord(call, outcome, decided, freshSalt);
+  const stored = encodeRecords([record]);
+  const macKey = randomBytes(32);
+  const recorded: RecordLines[] = [];
+  const judge = createJudge({
+    checks: guarded(checks, {
+      durations: seconds('bench_check_seconds', 'For the bench.'),
+      failures: counter('bench_failures', 'For the bench.'),
+      onError: (_check, error) => {
+        throw error;
+      },
+    }),
+    recorder: {
+      record: async (line) => {
+        recorded[0] = line;
+        return { sequence: 1, index: 0 };
+      },
+      hold: async () => ({ sequence: 1, index: 0 }),
+      waiting: () => 0,
+    },
+    callIds: {} as never, // no call of this row brings an id
+    mode: state.mode,
+    durability: () => ({ epoch: 'bench', durability: 'power-cut' }),
+    worker: 'bench',
+    tracing: { enabled: false } as never,
+    onAnswer: () => undefined,
+  });
+  const answer = await judge(callNow());
+  if (answer.kind !== 'decided') throw new Error(JSON.stringify(answer));
+  const answerLine = encodeAnswers([answer]);
+  const seal = createSeal(randomBytes(32));
+  const toSeal = {
+    kind: 'ref' as const,
+    id: answer.body.decision_id,
+    principal: answer.principal,
+    expiresAt: Date.now(),
+    position: answer.position,
+  };
+
+  const measured: (readonly [name: string, run: (turn: number) => unknown])[] = [
+    ['ingress: strict parse of the body', () => parseStrict(bytes)],
+    ['ingress: schema of the body', () => shape.Check(body)],
+    ['ingress: canonical arguments', () => canonical(body['arguments'] ?? {})],
+    ['ingress: encode the call', () => encodeCalls([lines])],
+    ['worker: decode the call', () => decodeCalls(message)],
+    ['worker: parse the arguments', () => JSON.parse(args)],
+    ['worker: identity, token seen before', () => checks.identity(call)],
+    ['worker: identity, new token (ES256)', () => identity()(call)],
+    ['worker: capability, seen before', () => checks.capability(call, by)],
+    ['worker: capability, new', () => capability()(call, by)],
+    ['worker: intent', () => checks.intent(call, by)],
+    ['worker: floor and policy', () => checks.policy(call, by, under, purpose)],
+    ['worker: budget without ceilings', () => checks.budget(call, by, under)],
+    ['worker: record', () => decisionRecord(call, outcome, decided, freshSalt)],
+    [
+      'worker: MAC of one record',
+      () =>
+        macHeader('decision-worker', macKey, { subject: SUBJECTS.decisionBatch(0), body: stored }),
+    ],
+    ['worker: all of judging, observed, without the bus', () => judge(callNow())],
+    ['worker: encode the answer', () => encodeAnswers([answer])],
+    ['ingress: decode the answer', () => decodeAnswers(answerLine)],
+    ['ingress: seal the ref', () => seal.seal(toSeal)],
+  ];
+  const figures: Record<string, number> = {};
+  for (const [name, run] of measured) figures[name] = await best(run);
+  table({
+    title: 'CPU of one step in microseconds',
+    columns: ['', 'us'],
+    rows: Object.entries(figures).map(([name, micros]) => [name, figure(micros)]),
+    notes: [
+      `Body ${bytes.length} bytes, record ${stored.length} bytes, answer ${answerLine.length} bytes.`,
+    ],
+  });
+  return {
+    steps: figures,
+    bytes: { body: bytes.length, record: stored.length, answer: answerLine.length },
+  };
+};
