@@ -6,6 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, type TestContext, vi } from 'vitest';
 
 import { anyFreePort } from '#cli/local/ports.ts';
@@ -207,6 +208,77 @@ describe('README.md', () => {
   )('%s', async ([, { code }]) => {
     const promise = /\s+# ((?:allow|block|escalate)\b.*)$/gm;
     await done(shell.run(heldTo(byHand(code), promise)));
+  });
+});
+
+describe('docs/evidence.md', () => {
+  const blocks = blocksOf('docs/evidence.md');
+  const code = (language: string) =>
+    blocks.filter((block) => block.language === language).map((block) => block.code);
+  let shell: Shell;
+  beforeAll(async () => {
+    shell = await openShell(live.system.dir);
+    const { body } = await live.call({
+      tool: 'send_email',
+      arguments: { to: 'zoë@exämple', subject: '"\\ \u2028', body: '\u{1f600}\u0001' },
+      intent: { purpose: 'write' },
+    });
+    const recorded = async () =>
+      (await live.rows()).some(({ decision_id: id }) => id === body.decision_id);
+    await vi.waitFor(async () => expect(await recorded()).toBe(true), { timeout: 20_000 });
+    await writeFile(join(shell.dir, 'verify.py'), code('python')[0] ?? '');
+  });
+  afterAll(() => shell.close());
+
+  const verify = (file: string) => shell.run(`python3 verify.py < ${file}`);
+  const rows = async () => (await readFile(join(shell.dir, 'rows.ndjson'), 'utf8')).split('\n');
+
+  test('its commands give the rows, and find them intact', async () => {
+    for (const lines of code('sh')) await done(shell.run(lines));
+    expect((await rows()).length).toBeGreaterThan(3);
+  });
+
+  test('its queries give the same rows', async () => {
+    const client = new pg.Client({ connectionString: live.system.databaseAdminUrl });
+    await client.connect();
+    const [body = '', head = ''] = (code('sql')[0] ?? '').split(';\n');
+    const found = [...(await client.query(body)).rows, ...(await client.query(head)).rows];
+    await client.end();
+    const before = (await rows()).filter((line) => line !== '').map((line) => JSON.parse(line));
+    expect(found.map(({ json_build_object: row }) => row).slice(0, before.length - 1)).toEqual(
+      before.slice(0, -1),
+    );
+  });
+
+  test('its program needs nothing but the rows', async ({ skip }) => {
+    if (!hasPython('')) skip('python3 is not there');
+    expect(await done(verify('rows.ndjson'))).toMatch(/^intact: \d+ rows, head \d+:sha256:/);
+  });
+
+  test.for<[name: string, change: (rows: string[]) => string[], says: RegExp]>([
+    ['a row is missing', (all) => all.toSpliced(1, 1), /row 2/],
+    ['rows are swapped', ([a = '', b = '', ...rest]) => [b, a, ...rest], /row 1/],
+    ['the end is cut', (all) => all.toSpliced(-3, 1), /the end is missing/],
+    ['the head is cut', (all) => all.slice(0, -2), /broke off/],
+    ['a leaf is changed', (all) => all.map((row) => row.replace('"block', '"allow')), /row/],
+    [
+      'a payload is changed',
+      (all) => all.map((row) => row.replace('zoë@exämple', 'eve@exämple')),
+      /has another payload/,
+    ],
+    [
+      'a payload says more',
+      (all) => all.map((row) => row.replace('"sections\\":{', '"sections\\":{\\"a\\":1,')),
+      /has another payload/,
+    ],
+  ])('its program finds that %s', async ([, change, says], { skip }) => {
+    if (!hasPython('')) skip('python3 is not there');
+    const before = await rows();
+    const after = change(before);
+    expect(after).not.toEqual(before);
+    await writeFile(join(shell.dir, 'changed.ndjson'), after.join('\n'));
+    const { code: exit, stderr } = await verify('changed.ndjson');
+    expect([exit, stderr]).toEqual([1, expect.stringMatching(says)]);
   });
 });
 
