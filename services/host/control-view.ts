@@ -3,10 +3,12 @@
  * A worker also writes its own heartbeat into the bucket and must see it come back by the same watch: that proves
  * path and order without anybody else. Silence has an age, and too old means refuse (architecture, invariant 8).
  */
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { CONTROL_KEYS, type ControlEntry } from '#contracts/control.ts';
 import { parseRevision, type Revision, revisionOf } from '#contracts/ids.ts';
+import { bucketStream } from '#contracts/permissions.ts';
 
 import type { Logger } from './log.ts';
 import type { Bus, KV, KvWatchEntry } from './nats.ts';
@@ -24,7 +26,7 @@ export interface ControlView {
   readonly reached: (revision: Revision) => boolean;
   /** True once the revision is reached; false after the time. */
   readonly waitFor: (revision: Revision, timeoutMs: number) => Promise<boolean>;
-  /** Milliseconds since the own heartbeat (or, without one, the snapshot) was seen. */
+  /** Milliseconds since the youngest own heartbeat that was seen (or, without one, any entry) was written. */
   readonly ageMs: () => number;
   readonly close: () => Promise<void>;
 }
@@ -33,13 +35,20 @@ interface Head {
   readonly epoch: string;
 }
 
+/** A heartbeat. Only its writer knows what its time means: two workers may have one name. */
+interface Beat {
+  readonly writer: string;
+  /** By performance.now(). */
+  readonly at: number;
+}
+
 /** Opens the view and resolves when the first snapshot is complete. @param options.beatAs name of this worker */
 export async function watchControl(
   bus: Bus,
   options: { readonly log: Logger; readonly beatAs?: string },
 ): Promise<ControlView> {
   const bucket = await bus.bucket('control');
-  const view = new View(bucket, options.log, options.beatAs);
+  const view = new View(bus, bucket, options);
   // After a reconnect a watch that the broker forgot would be noticed only by its missing heartbeats, seconds later.
   bus.onChange((connected) => {
     if (connected) view.rewatch();
@@ -60,12 +69,17 @@ export async function watchControl(
 type Listener = (key: string, entry: ControlEntry) => void;
 
 class View {
+  readonly #bus: Bus;
   readonly #bucket: KV;
   readonly #log: Logger;
   readonly #beatKey: string;
+  readonly #writer = randomUUID();
   readonly #entries = new Map<string, ControlEntry>();
   /** Bucket revision by key: what a rewatch replays is dropped unless it is newer. */
   readonly #seen = new Map<string, number>();
+  /** When the bucket was made: another one has revisions of its own, and nothing of this one stands in it. */
+  #bucketMade = '';
+  #lastBeat = 0;
   readonly #listeners: Listener[] = [];
   #waiting: { revision: Revision; done: (reached: boolean) => void }[] = [];
   #epoch = '0';
@@ -76,7 +90,8 @@ class View {
   #stopWatch: () => void = () => undefined;
   #running: Promise<unknown> = Promise.resolve();
 
-  constructor(bucket: KV, log: Logger, beatAs: string | undefined) {
+  constructor(bus: Bus, bucket: KV, { log, beatAs }: { log: Logger; beatAs?: string }) {
+    this.#bus = bus;
     this.#bucket = bucket;
     this.#log = log;
     this.#beatKey = beatAs === undefined ? '' : CONTROL_KEYS.beat(beatAs);
@@ -93,6 +108,7 @@ class View {
   async #watch(complete: () => void): Promise<void> {
     while (!this.#closed) {
       try {
+        await this.#lookAtBucket();
         const entries = await this.#bucket.watch();
         this.#stopWatch = () => entries.stop();
         for await (const entry of entries) {
@@ -106,6 +122,20 @@ class View {
     }
   }
 
+  /** Behind a reconnect there may be another bucket: what it does not hold is nobody's right any more. */
+  async #lookAtBucket(): Promise<void> {
+    const looking = this.#bus.jsm.streams.info(bucketStream('control'));
+    const { created } = await this.#bus.whileConnected(looking);
+    if (this.#bucketMade !== '' && this.#bucketMade !== created) {
+      this.#log.error('bucket control was made anew; everything known is forgotten');
+      this.#freshAt = Number.NEGATIVE_INFINITY;
+      this.#seen.clear();
+      for (const [key, { sequence, at }] of this.#entries)
+        this.#set(key, { sequence, at, value: null });
+    }
+    this.#bucketMade = created;
+  }
+
   rewatch(): void {
     this.#stopWatch();
   }
@@ -116,23 +146,54 @@ class View {
    */
   async #beat(): Promise<void> {
     while (this.#beatKey !== '' && !this.#closed) {
-      void this.#bucket
-        .put(this.#beatKey, JSON.stringify({ at: Date.now() }))
-        .catch(() => undefined); // a beat that cannot be written shows as age
+      const beat: Beat = { writer: this.#writer, at: performance.now() };
+      void this.#bucket.put(this.#beatKey, JSON.stringify(beat)).then(
+        (revision) => this.#stored(revision),
+        () => undefined, // a beat that cannot be written shows as age
+      );
       await sleep(BEAT_MS);
     }
+  }
+
+  /** Revisions only grow: a lower one is another bucket's, and the watch of one that is gone may not notice. */
+  #stored(revision: number): void {
+    if (revision < this.#lastBeat) this.rewatch();
+    this.#lastBeat = revision;
   }
 
   #take(entry: KvWatchEntry): void {
     if ((this.#seen.get(entry.key) ?? 0) >= entry.revision) return;
     this.#seen.set(entry.key, entry.revision);
-    if (entry.key === this.#beatKey || this.#beatKey === '') this.#freshAt = performance.now();
-    if (entry.operation !== 'PUT' || entry.key.startsWith('beat.')) return;
+    if (entry.key.startsWith('beat.')) return this.#heard(entry);
+    if (this.#beatKey === '') this.#freshAt = performance.now();
+    const gone = entry.operation !== 'PUT';
     // Written by the projector in this form; a value that is not JSON would be a bug of ours.
-    const value = entry.json<ControlEntry>();
-    this.#entries.set(entry.key, value);
-    for (const listener of this.#listeners) listener(entry.key, value);
-    if (entry.key === CONTROL_KEYS.head) this.#advance(value as ControlEntry<Head>);
+    this.#set(
+      entry.key,
+      gone ? { sequence: 0, at: entry.created.getTime(), value: null } : entry.json(),
+    );
+  }
+
+  /** A heartbeat is as old as it is, however lately it came: a feed that lags is stale too. */
+  #heard(entry: KvWatchEntry): void {
+    if (entry.key !== this.#beatKey || entry.operation !== 'PUT') return;
+    const beat = entry.json<Beat>();
+    if (beat.writer === this.#writer) this.#freshAt = beat.at;
+  }
+
+  #set(key: string, entry: ControlEntry): void {
+    this.#entries.set(key, entry);
+    for (const listener of this.#listeners) this.#tell(listener, key, entry);
+    if (key === CONTROL_KEYS.head) this.#advance(entry as ControlEntry<Head>);
+  }
+
+  /** One value that cannot be used must not keep a process from hearing of all others. */
+  #tell(listener: Listener, key: string, entry: ControlEntry): void {
+    try {
+      listener(key, entry);
+    } catch (error) {
+      this.#log.error({ err: error, key }, 'a value of the control feed cannot be used');
+    }
   }
 
   #advance(head: ControlEntry<Head>): void {
@@ -157,7 +218,7 @@ class View {
 
   listen(listener: Listener): void {
     this.#listeners.push(listener);
-    for (const [key, entry] of this.#entries) listener(key, entry);
+    for (const [key, entry] of this.#entries) this.#tell(listener, key, entry);
   }
 
   revision(): Revision {
