@@ -13,6 +13,8 @@ export interface ServerEvent {
 export class EventTooLarge extends Error {}
 
 const BLANK_LINE = /(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))/;
+/** A byte order mark. */
+const MARK = '\u00ef\u00bb\u00bf';
 const LINE = /\r\n|\n|\r/;
 
 /** The events of a body in order; what comes after the last blank line is no event. @throws EventTooLarge */
@@ -23,8 +25,14 @@ export async function* serverEvents(
   // latin1 keeps each byte as one character, so that nothing is changed by reading it.
   let text = '';
   let searched = 0;
+  let started = false;
   for await (const chunk of body) {
     text += Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1');
+    if (!started && text.length >= MARK.length) {
+      // Clients drop the mark; kept, it would hide the first line from us alone.
+      if (text.startsWith(MARK)) text = text.slice(MARK.length);
+      started = true;
+    }
     for (;;) {
       const from = Math.max(0, searched - 3);
       const end = BLANK_LINE.exec(text.slice(from));

@@ -4,8 +4,6 @@ import { Compile } from 'typebox/compile';
 import type { Json, JsonObject } from '#contracts/json.ts';
 import { Obligation } from '#contracts/policy.ts';
 
-import { isObject } from './message.ts';
-
 const shape = Compile(Obligation);
 
 /** The obligations of an answer, or undefined when one of them is not known here: then the call must not run. */
@@ -22,10 +20,16 @@ export const REDACTED = '[redacted]';
  */
 export function redacted(result: JsonObject, obligations: readonly Obligation[]): JsonObject {
   const paths = obligations.flatMap((one) => (one.type === 'redact' ? one.paths : []));
-  if (paths.length === 0) return result;
+  const { resultType } = result;
+  if (paths.length === 0 || resultType === 'input_required') return result;
+  // What it becomes is told by another method, where nobody knows of this obligation.
+  if (resultType === 'task') return { resultType: 'complete', isError: true, content: [WITHHELD] };
   const structured = structuredClone(result['structuredContent']);
   // Without structure nobody can say where the part stands, so nothing of the content goes out.
-  if (!isObject(structured)) return { ...result, content: [textOf(REDACTED)] };
+  if (structured === undefined) return { ...result, content: [textOf(REDACTED)] };
+  if (typeof structured !== 'object' || structured === null) {
+    return { ...result, content: [textOf(REDACTED)], structuredContent: REDACTED };
+  }
   for (const path of paths) redact(structured, path.split('/').slice(1).map(unescape));
   return {
     ...result,
@@ -35,6 +39,10 @@ export function redacted(result: JsonObject, obligations: readonly Obligation[])
 }
 
 const textOf = (text: string): JsonObject => ({ type: 'text', text });
+
+const WITHHELD = textOf(
+  'The call runs, but its result has to be redacted, which cannot be done for a task. It is withheld.',
+);
 
 const unescape = (segment: string): string => segment.replaceAll('~1', '/').replaceAll('~0', '~');
 
