@@ -94,6 +94,7 @@ async function answerTo(lines: CallLines, parts: ServeParts): Promise<WorkerAnsw
     const wait = Math.min(REVISION_WAIT_MS, envelope.remaining_ms);
     if (!(await parts.view.waitFor(revision, wait))) return refused(asked, 'service.behind');
     await parts.bundles.settled(envelope.tenant);
+    if (!parts.bundles.current(envelope.tenant, revision)) return refused(asked, 'service.behind');
   }
   const call: Call = {
     ...asked,

@@ -7,7 +7,7 @@ import { CONTROL_KEYS } from '#contracts/control.ts';
 import { PLATFORM, revisionOf } from '#contracts/ids.ts';
 import { decodeRecords } from '#contracts/record.ts';
 
-import { ALLOW_ALL, OPEN_FLOOR, startWorld, type World } from '../../support/world.ts';
+import { ALLOW_ALL, bundleOf, OPEN_FLOOR, startWorld, type World } from '../../support/world.ts';
 
 let world: World;
 let capability: string;
@@ -179,10 +179,26 @@ describe('facts', () => {
 });
 
 describe('a policy that does not load', () => {
-  it('leaves the last good one serving', async () => {
+  const bundle = `${ALLOW_ALL}\n# late\n`.replace('allow', 'block');
+
+  it('leaves the last good one serving, but not a call that demands the newer one', async () => {
     await world.activate(ALLOW_ALL);
     await askNow();
     await world.put(CONTROL_KEYS.policy(world.tenant), { digest: `sha256:${'0'.repeat(64)}` });
-    expect(said(await askNow())).toBe('allow policy.allowed');
+    const answer = await askNow();
+    expect(answer.kind === 'refused' && answer.code).toBe('service.behind');
+    expect(said(await world.ask({ capability }))).toBe('allow policy.allowed');
+  });
+
+  it('because its bytes cannot be had yet is loaded once they can', async () => {
+    const { digest, bytes } = await bundleOf(bundle, 'tenant');
+    await world.put(CONTROL_KEYS.policy(world.tenant), { digest });
+    expect(said(await world.ask({ capability }))).toBe('allow policy.allowed');
+    const store = await world.operator.objects('bundles');
+    await store.putBlob({ name: digest }, bytes);
+    await expect
+      .poll(async () => said(await world.ask({ capability })), { timeout: 10_000 })
+      .toBe('block policy.blocked');
+    expect(said(await askNow())).toBe('block policy.blocked');
   });
 });
