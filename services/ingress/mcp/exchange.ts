@@ -101,10 +101,10 @@ export interface Sending {
 
 /** Sends to the upstream what may be passed on of a request. @throws UpstreamAway, NoCredential */
 export function send(exchange: Exchange, sending: Sending): Promise<UpstreamResponse> {
-  const { request, target, session } = exchange;
+  const { request, target, session, message, era } = exchange;
   const { body, signal, method = 'POST', silent = false, lastEventId } = sending;
   const headers: Record<string, string> = {
-    ...mirroredHeaders(request.headers),
+    ...mirroredHeaders(message, request.headers, era),
     accept: method === 'GET' ? 'text/event-stream' : 'application/json, text/event-stream',
     ...(body === '' ? {} : { 'content-type': 'application/json' }),
     ...(session === undefined ? {} : { 'mcp-session-id': session.upstreamId }),

@@ -50,8 +50,10 @@ export function compareHeaders(message: Message, headers: IncomingHttpHeaders, e
   if (era === '2025-11-25') return;
   compare('mcp-method', method);
   const field = NAMED_BY.get(method);
-  const name = field === undefined ? undefined : params[field];
+  if (field === undefined) return;
+  const name = params[field];
   if (typeof name === 'string') compare('mcp-name', name, decoded);
+  else if (headers['mcp-name'] !== undefined) throw mismatch('mcp-name', id);
 }
 
 const asIs = (value: string): string => value;
@@ -65,25 +67,34 @@ export function compareParams(
   for (const { header, path } of declaredIn(tool.schema)) {
     const name = PARAM_PREFIX + header.toLowerCase();
     const value = valueAt(tool.args, path);
-    if (value === undefined || value === null || typeof value === 'object') continue;
     const sent = headers[name];
-    if (typeof sent !== 'string' || !same(decoded(sent), value)) {
-      throw mismatch(`Mcp-Param-${header}`, request.id);
-    }
+    const absent = value === undefined || value === null || typeof value === 'object';
+    const agrees = absent ? sent === undefined : typeof sent === 'string' && same(sent, value);
+    if (!agrees) throw mismatch(`Mcp-Param-${header}`, request.id);
   }
 }
 
-/** Mirrored headers of a request as they go upstream; those of parameters that nobody declared here, too. */
-export function mirroredHeaders(headers: IncomingHttpHeaders): Record<string, string> {
+/**
+ * Mirrored headers of a request as they go upstream: what was compared above, and those of parameters that nobody
+ * declared here. In the old era only the version means anything; the rest would tell of another call than was judged.
+ */
+export function mirroredHeaders(
+  message: Message,
+  headers: IncomingHttpHeaders,
+  era: Era,
+): Record<string, string> {
   const mirrored: Record<string, string> = {};
+  const modern = era === '2026-07-28';
+  const named = modern && message.kind !== 'response' && NAMED_BY.has(message.method);
+  const goes = (name: string): boolean =>
+    name === 'mcp-protocol-version' ||
+    (modern && (name === 'mcp-method' || name.startsWith(PARAM_PREFIX))) ||
+    (named && name === 'mcp-name');
   for (const [name, value] of Object.entries(headers)) {
-    const goes = MIRRORED.has(name) || name.startsWith(PARAM_PREFIX);
-    if (goes && typeof value === 'string') mirrored[name] = value;
+    if (goes(name) && typeof value === 'string') mirrored[name] = value;
   }
   return mirrored;
 }
-
-const MIRRORED = new Set(['mcp-protocol-version', 'mcp-method', 'mcp-name']);
 
 function declaredIn(
   schema: JsonObject,
@@ -108,10 +119,10 @@ function valueAt(args: JsonObject, path: readonly string[]): Json | undefined {
   return value;
 }
 
-function same(sent: string | undefined, value: string | number | boolean): boolean {
-  if (sent === undefined) return false;
-  if (typeof value === 'number') return DECIMAL.test(sent) && Number(sent) === value;
-  return sent === String(value);
+function same(sent: string, value: string | number | boolean): boolean {
+  const read = decoded(sent);
+  if (typeof value !== 'number' || read === undefined) return read === String(value);
+  return DECIMAL.test(read) && Number(read) === value;
 }
 
 /** A header's value with its Base64 form undone; undefined when that form is broken. */
