@@ -93,10 +93,24 @@ export function createHttp(
     return refuse(reply, refusal.code, refusal.message);
   });
   app.setNotFoundHandler((_, reply) => refuse(reply, 'request.not_found'));
+  endUnusedConnections(app);
   const methods = followMethods(app);
   register(app);
   refuseOtherMethods(app, methods);
   return app;
+}
+
+/** Node does not count a connection as idle over which nothing came yet; it would hold up the end of this process. */
+function endUnusedConnections(app: FastifyInstance): void {
+  const unused = new Set<Socket>();
+  app.server.on('connection', (socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
+  app.server.on('request', ({ socket }) => unused.delete(socket));
+  app.addHook('preClose', async () => {
+    for (const socket of unused) socket.destroy();
+  });
 }
 
 /** Sends the refusal of a code in the one shape that all routes share. */
