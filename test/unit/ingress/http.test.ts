@@ -173,6 +173,7 @@ describe('headers', () => {
   ])('origin: %s', async (_name, origin, status) => {
     const answer = await who(origin === undefined ? {} : { origin });
     expect(answer.statusCode).toBe(status);
+    if (status === 403) expect(code(answer.body)).toBe('request.origin');
   });
 
   it('X-Request-ID comes back, also with a refusal', async () => {

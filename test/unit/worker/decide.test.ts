@@ -72,18 +72,20 @@ describe('guard', () => {
     onError: () => undefined,
   } as never;
 
-  it.each(ORDER)('turns a throw of %s into a block with its own code', async (name) => {
+  it.each([
+    ['identity', 'identity.unavailable'],
+    ['capability', 'capability.unavailable'],
+    ['intent', 'intent.unavailable'],
+    ['policy', 'policy.unavailable'],
+    ['budget', 'budget.unavailable'],
+  ] as const)('turns a throw of %s into a block with its own code', async (name, code) => {
     const broken = checks([], name, () => {
       throw new Error('boom');
     });
     const asked = call();
     const outcome = await decide(asked, guarded(broken, silent));
-    expect([outcome.verdict, outcome.reason]).toEqual(['block', `${name}.unavailable`]);
-    expect(asked.trace.at(-1)).toMatchObject({
-      check: name,
-      ok: false,
-      reason: `${name}.unavailable`,
-    });
+    expect([outcome.verdict, outcome.reason]).toEqual(['block', code]);
+    expect(asked.trace.at(-1)).toMatchObject({ check: name, ok: false, reason: code });
   });
 });
 
