@@ -54,10 +54,16 @@ export function createCredentials({ folder, environment }: CredentialOptions): C
 
 type Reference = NonNullable<Upstream['credential']>;
 
-/** @throws NoCredential for a variable that is not this tenant's */
+/**
+ * The variable, if it is this tenant's: `COUNTERSIGN_CREDENTIAL_<TENANT>__<NAME>`, the tenant in capitals with '_' for
+ * '-' (and a small 'u' for '_', so that no two tenants share a prefix), no '__' in the name. @throws NoCredential
+ */
 function envNameOf(tenant: string, name: string): string {
-  const prefix = `${CREDENTIAL_PREFIX}${tenant.toUpperCase().replaceAll('-', '_')}__`;
-  if (!name.startsWith(prefix)) throw new NoCredential(`variables of this tenant begin ${prefix}`);
+  const own = tenant.toUpperCase().replaceAll('_', 'u').replaceAll('-', '_');
+  const prefix = `${CREDENTIAL_PREFIX}${own}__`;
+  if (!name.startsWith(prefix) || name.lastIndexOf('__') !== prefix.length - 2) {
+    throw new NoCredential(`variables of this tenant begin ${prefix}`);
+  }
   return name;
 }
 
