@@ -111,7 +111,7 @@ async function worker() {
   const opener = () => capabilityOpener([masterKey], keyed);
   const identity = (verify = verifier()) =>
     identityCheck({ verify, digest: principalDigest, ...state });
-  const capability = (open = opener()) => capabilityCheck({ open, audience: 'countersign' });
+  const capability = (open = opener()) => capabilityCheck({ open, audience: 'countersign', revoked: () => false });
   const counters = { add: () => Promise.resolve(1), refund: () => undefined, scopeToken };
   const checks = {
     identity: identity(),

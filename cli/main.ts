@@ -17,6 +17,7 @@ import { register as issuer } from './commands/issuer.ts';
 import { register as mint } from './commands/mint.ts';
 import { register as policy } from './commands/policy.ts';
 import { register as replay } from './commands/replay.ts';
+import { register as revoke } from './commands/revoke.ts';
 import { register as status } from './commands/status.ts';
 import { register as test } from './commands/test.ts';
 import { register as tools } from './commands/tools.ts';
@@ -30,6 +31,7 @@ const VERBS = [
   doctor,
   call,
   mint,
+  revoke,
   policy,
   facts,
   issuer,

@@ -33,6 +33,7 @@ import {
   Upstream,
 } from './control.ts';
 import { DecisionIdSchema, RevisionSchema } from './ids.ts';
+import { Revocation, RevocationRequest } from './stop.ts';
 
 export interface Operation {
   readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
@@ -177,6 +178,13 @@ export const ADMIN_OPERATIONS = {
     body: MintRequest,
     answer: MintAnswer,
   }),
+
+  listRevocations: get(`${TENANT}/revocations`, 'What was revoked.', list(Revocation)),
+  revoke: post(
+    `${TENANT}/revocations`,
+    'Revoke a capability with all narrowed from it, an agent, a person, a workflow or a task. For good.',
+    { body: RevocationRequest, answer: Changed },
+  ),
 
   listPolicies: get(
     `${TENANT}/policies`,

@@ -22,6 +22,7 @@ import {
 } from './control.ts';
 import { parseTenantId, PLATFORM, type TenantId } from './ids.ts';
 import type { RecordLines } from './record.ts';
+import { RevocationOrder } from './stop.ts';
 import type { ControlKind } from './subjects.ts';
 
 /** A deletion says nothing beside its target. */
@@ -54,6 +55,8 @@ export const CHANGES = {
   facts: { change: Type.Object({ changes: Type.Array(FactChange, { minItems: 1 }) }, closed) },
   budgets: { put: Budgets },
   operator: { put: Operator, delete: Nothing },
+  /** There is no way back: what was revoked is granted anew under another id. */
+  revocation: { revoke: RevocationOrder },
 } as const satisfies Partial<Record<ControlKind, Readonly<Record<string, TSchema>>>>;
 
 type Changes = typeof CHANGES;

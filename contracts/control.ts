@@ -5,7 +5,8 @@
 import { Type, type Static } from 'typebox';
 
 import { ToolName, UpstreamName } from './call.ts';
-import { TenantIdSchema } from './ids.ts';
+import { TenantIdSchema, tokenOf } from './ids.ts';
+import type { RevocationKind } from './stop.ts';
 import type { ControlKind } from './subjects.ts';
 
 const text = (max: number) => Type.String({ maxLength: max });
@@ -293,6 +294,9 @@ export const CONTROL_KEYS = {
   fact: (tenant: string, key: string) => `fact.${tenant}.${key}`,
   budgets: (tenant: string) => `budget.${tenant}`,
   operator: (id: string) => `operator.${encodeKey(id)}`,
+  /** Ids of persons are among them, so the key has only a hash. */
+  revocation: (tenant: string, kind: RevocationKind, id: string) =>
+    `revocation.${tenant}.${kind}.${tokenOf(id)}`,
   /** A policy that a watchdog had to stop: refused by every worker from then on. */
   runaway: (tenant: string, digest: string) => `runaway.${tenant}.${digest.slice(7)}`,
   beat: (worker: string) => `beat.${worker}`,

@@ -36,7 +36,7 @@ const PLAIN = {
 } as const;
 
 /** Everything that a change touches. */
-export function effectsOf({ tenant, change }: ChangeEvent): Effects {
+export function effectsOf({ tenant, at, change }: ChangeEvent): Effects {
   switch (change.kind) {
     case 'facts':
       return { state: factEffects(tenant, change.value.changes), minted: new Map() };
@@ -51,6 +51,15 @@ export function effectsOf({ tenant, change }: ChangeEvent): Effects {
       const put = change.action === 'put';
       const key = put ? CONTROL_KEYS.bundle(tenant, change.target) : CONTROL_KEYS.policy(tenant);
       return { state: new Map([[key, () => change.value]]), minted: new Map() };
+    }
+    case 'revocation': {
+      const { kind, id } = change.value;
+      const key = CONTROL_KEYS.revocation(tenant, kind, id);
+      // The first one counts: a repeat does not change who revoked it and why.
+      return {
+        state: new Map([[key, (before) => before ?? { ...change.value, at }]]),
+        minted: new Map(),
+      };
     }
     default: {
       const key = PLAIN[change.kind](tenant, change.target);

@@ -13,6 +13,7 @@ import type { Authenticate } from './operators.ts';
 import { personHandlers } from './persons.ts';
 import { policyHandlers } from './policies.ts';
 import { agentHandlers, upstreamHandlers } from './registrations.ts';
+import { revocationHandlers } from './revocations.ts';
 import { tenantHandlers } from './tenants.ts';
 import { toolHandlers } from './tools.ts';
 
@@ -31,6 +32,7 @@ export const adminRoutes: Routes = (app, { deps, authenticate }) => {
     ...upstreamHandlers(deps),
     ...toolHandlers(deps),
     ...capabilityHandlers(deps),
+    ...revocationHandlers(deps),
     ...policyHandlers(deps),
     ...factHandlers(deps),
     ...personHandlers(deps),

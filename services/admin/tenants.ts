@@ -62,6 +62,7 @@ const KINDS = [
   'bundle',
   'fact',
   'budget',
+  'revocation',
 ];
 
 /** Tenants of which there is anything, ascending; without the platform itself. */

@@ -27,6 +27,7 @@ import { catalogueOf } from './points/catalogue.ts';
 import { createCounters } from './points/counters.ts';
 import { identityVerifier } from './points/issuers.ts';
 import { scopeToken, stateOf } from './points/state.ts';
+import { stopsOf } from './points/stops.ts';
 import { startWatchdog } from './points/watchdog.ts';
 import { principalDigest } from './record.ts';
 import { createRecorder } from './recorder.ts';
@@ -65,6 +66,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
 
   const state = stateOf(view, pseudonymKey);
   const catalogue = catalogueOf(view);
+  const stops = stopsOf(view);
   const bundles = createBundles(view, await bus.objects('bundles'), { watchdog, log });
   const capabilities: CapabilityPoints = {
     open: capabilityOpener(capabilityKeys, await bus.bucket('keyed')),
@@ -79,7 +81,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
         digest: principalDigest,
         ...state,
       }),
-      capability: capabilityCheck(capabilities),
+      capability: capabilityCheck({ ...capabilities, ...stops }),
       intent: intentCheck(state),
       policy: policyCheck({ ...state, ...bundles }),
       budget: budgetCheck({ ...state, ...counters, scopeToken }),
@@ -115,7 +117,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     catalogue,
     bundles,
     judge,
-    visible: createVisible({ identity: checks.identity, capabilities, catalogue }),
+    visible: createVisible({ identity: checks.identity, capabilities, catalogue, stops }),
     log,
     onDropped: () => dropped.add(1),
   });

@@ -1,9 +1,10 @@
 import type { WorkerAnswer } from '#contracts/call.ts';
 /** Which tools of an upstream a caller may see: by identity and capability alone. Not a verdict, not recorded. */
-import { judgeVisibility } from '#contracts/capability/judge.ts';
+import { type Grant, judgeVisibility } from '#contracts/capability/judge.ts';
 import { reasonSpec } from '#contracts/reasons.ts';
 
 import { type CapabilityPoints, grantOf, situation } from './checks/capability.ts';
+import { revokedBy, type Stops, withdrawnBy } from './checks/stopped.ts';
 import type { Call, Checks, Principal } from './decide.ts';
 import { refused } from './judge.ts';
 import type { Catalogue } from './points/catalogue.ts';
@@ -12,6 +13,7 @@ export interface VisibleParts {
   readonly identity: Checks['identity'];
   readonly capabilities: CapabilityPoints;
   readonly catalogue: Catalogue;
+  readonly stops: Stops;
 }
 
 /** The registered tools of the call's upstream, each with the reason why it is hidden if it is. */
@@ -38,15 +40,19 @@ async function hides(
   call: Call,
   by: Principal,
 ): Promise<(tool: string) => string> {
-  const { capabilities } = parts;
+  const { capabilities, stops } = parts;
   const { capability: token } = call.envelope;
-  const standing = by.registered.grant;
-  if (token === '' && standing === undefined) return () => 'capability.missing';
-  const grant =
-    token === '' && standing !== undefined
-      ? grantOf(standing, call.tenant, by.agent)
-      : await capabilities.open(call.tenant, token);
-  if ('fault' in grant) return () => grant.fault;
+  if (revokedBy(call, by, stops.revoked) !== '') return () => 'capability.revoked';
+  let grant: Grant;
+  if (token === '') {
+    if (by.registered.grant === undefined) return () => 'capability.missing';
+    grant = grantOf(by.registered.grant, call.tenant, by.agent);
+  } else {
+    const opened = await capabilities.open(call.tenant, token);
+    if ('fault' in opened) return () => opened.fault;
+    if (withdrawnBy(opened, call.tenant, stops.revoked) !== '') return () => 'capability.revoked';
+    grant = opened;
+  }
   const here = { ...situation(call, by, capabilities.audience), upstream: call.envelope.upstream };
   return (tool) => judgeVisibility(grant, { ...here, tool })?.code ?? '';
 }

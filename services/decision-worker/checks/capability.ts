@@ -12,6 +12,7 @@ import { canonical, type Json } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 
 import { block, type Call, type Checks, type Held, pass, type Principal } from '../decide.ts';
+import { revokedBy, type Stops, withdrawnBy } from './stopped.ts';
 
 /** A capability whose signatures hold and whose root was minted here. */
 export interface KnownCapability extends VerifiedCapability {
@@ -30,12 +31,16 @@ export interface CapabilityPoints {
 }
 
 /** The check over its points. */
-export function capabilityCheck(points: CapabilityPoints): Checks['capability'] {
+export function capabilityCheck(points: CapabilityPoints & Stops): Checks['capability'] {
   return async (call, by) => {
     const { capability: token } = call.envelope;
+    const revoked = revokedBy(call, by, points.revoked);
+    if (revoked !== '') return block('capability.revoked', revoked);
     if (token === '') return standing(call, by, points.audience);
     const opened = await points.open(call.tenant, token);
     if ('fault' in opened) return block(opened.fault, opened.detail);
+    const withdrawn = withdrawnBy(opened, call.tenant, points.revoked);
+    if (withdrawn !== '') return block('capability.revoked', withdrawn, opened.held);
     const refusal = judgeCaveats(opened, situation(call, by, points.audience));
     if (refusal !== null) {
       return block(

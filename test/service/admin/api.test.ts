@@ -32,6 +32,13 @@ const TOOL = {
 };
 const BUDGETS = { ceilings: [{ scope: 'agent', window: 'hour', calls: 100 }] };
 
+/** The last event of the feed. */
+async function lastControl(): Promise<{ readonly seq: number; readonly data: string }> {
+  const { state } = await world.operator.jsm.streams.info('CONTROL');
+  const message = await world.operator.jsm.streams.getMessage('CONTROL', { seq: state.last_seq });
+  return { seq: state.last_seq, data: message?.string() ?? '' };
+}
+
 describe('things that are put', () => {
   const THINGS: readonly (readonly [name: string, path: string, value: object])[] = [
     ['settings', ACME, { time_zone: 'Europe/Oslo', intent: { required: true } }],
@@ -171,6 +178,44 @@ describe('facts', () => {
     const rest = await world.call('GET', `${FACTS}?limit=1000&after=${encodeURIComponent(after)}`);
     expect([first.body.items.length, first.body.more, rest.body.more]).toEqual([2, true, false]);
     expect(rest.body.items[0].id > after).toBe(true);
+  });
+});
+
+describe('revocations', () => {
+  const REVOCATIONS = '/v1/tenants/acme/revocations';
+  const person = { kind: 'person', id: 'ann@example.com', reason: 'left the company' };
+
+  it('are recorded with who and why, once, and listed', async () => {
+    const first = await world.call('POST', REVOCATIONS, person, { as: 'tom' });
+    expect([first.status, first.body]).toEqual([201, CHANGED]);
+    await world.call('POST', REVOCATIONS, { ...person, reason: 'again' }, { as: 'olga' });
+    const { body } = await world.call('GET', REVOCATIONS, undefined, { as: 'vera' });
+    expect(body.items.map(({ value }: { value: object }) => value)).toEqual([
+      { ...person, by: 'tom', at: expect.any(Number) },
+    ]);
+  });
+
+  it('name no person in the key of the bucket and the leaf of the chain', async () => {
+    const { body } = await world.call('GET', REVOCATIONS);
+    expect(body.items[0].id).toMatch(/^person\.[0-9a-f]{26}$/);
+    const { seq, data } = await lastControl();
+    expect([seq > 0, JSON.parse(data.split('\n')[0] ?? '').target]).toEqual([
+      true,
+      expect.stringMatching(/^person:[0-9a-f]{26}$/),
+    ]);
+  });
+
+  const REFUSED: readonly (readonly [name: string, tenant: string, body: object, code: string])[] =
+    [
+      ['without a reason', 'acme', { kind: 'agent', id: 'a' }, 'request.schema'],
+      ['with an empty reason', 'acme', { ...person, reason: '' }, 'request.schema'],
+      ['of an unknown kind', 'acme', { ...person, kind: 'tool' }, 'request.schema'],
+      ['of nothing', 'acme', { ...person, id: '' }, 'request.schema'],
+      ['on the platform, where nobody calls', '_platform', person, 'tenant.name'],
+    ];
+  it.each(REFUSED)('%s are refused', async (_, tenant, body, code) => {
+    const answer = await world.call('POST', `/v1/tenants/${tenant}/revocations`, body);
+    expect(answer.body.error.code).toBe(code);
   });
 });
 

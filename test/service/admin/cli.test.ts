@@ -1,6 +1,7 @@
 // The operators' verbs as a person types them, against a running admin: results, files, exit codes.
 
 import { spawn } from 'node:child_process';
+import { hash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -152,6 +153,46 @@ describe('registrations', () => {
     expect(await json('budget', 'show')).toEqual({
       ceilings: [{ scope: 'agent', agent: 'shop-agent', window: 'minute', calls: 5 }],
     });
+  });
+});
+
+describe('revocations', () => {
+  it('are made by kind and id, or from the file of a token, which stays secret', async () => {
+    const { file } = await json('mint', '--agent', 'shop-agent', '--tool', 'lookup_order');
+    const signature = JSON.parse(
+      Buffer.from(await readFile(file, 'utf8'), 'base64url').toString(),
+    ).sig;
+    const link = hash('sha256', Buffer.from(signature, 'base64url'), 'hex');
+    const person = await run('revoke', 'person', 'ann@example.com', '--reason', 'left');
+    const leaked = await run('revoke', '--capability-file', file, '--reason', 'leaked');
+    expect([person.code, leaked.code, leaked.out.split('\n')[0]]).toEqual([
+      0,
+      0,
+      `revoked capability ${link}`,
+    ]);
+    const { items } = await json('revocations');
+    expect(items.map(({ value }: { value: object }) => value)).toEqual([
+      { kind: 'capability', id: link, reason: 'leaked', by: 'ada', at: expect.any(Number) },
+      { kind: 'person', id: 'ann@example.com', reason: 'left', by: 'ada', at: expect.any(Number) },
+    ]);
+    expect((await run('revocations')).out).toContain('ann@example.com');
+  });
+
+  const REFUSED: readonly (readonly [name: string, args: readonly string[], said: string])[] = [
+    ['without a reason', ['agent', 'a'], '--reason'],
+    ['of nothing', ['--reason', 'x'], 'What shall be revoked?'],
+    ['of two things', ['agent', 'a', '--capability-file', 'f', '--reason', 'x'], 'What shall'],
+    [
+      'of a file that is no token',
+      ['--capability-file', import.meta.filename, '--reason', 'x'],
+      'holds no',
+    ],
+    ['of a kind that is none', ['tool', 'a', '--reason', 'x'], '(request.schema at /kind)'],
+  ];
+  it.each(REFUSED)('%s are misuse', async (_, args, said) => {
+    const ran = await run('revoke', ...args);
+    expect([ran.code, ran.out]).toEqual([2, '']);
+    expect(ran.err).toContain(said);
   });
 });
 

@@ -31,6 +31,13 @@ const factsChange = (changes: unknown): Change => ({
   value: { changes: changes as never },
 });
 
+const revoke = (id: string, by: string): Change => ({
+  kind: 'revocation',
+  action: 'revoke',
+  target: '',
+  value: { kind: 'person', id, reason: 'left', by },
+});
+
 const CASES: readonly (readonly [
   name: string,
   tenant: TenantId,
@@ -116,6 +123,20 @@ const CASES: readonly (readonly [
       },
     ],
     { 'operator.ada': { id: 'ada', name: 'Ada', roles: ['admin'], token_hash: digest } },
+  ],
+  [
+    'a revocation, which keeps who did it first and names no person in its key',
+    ACME,
+    [revoke('ann@example.com', 'ada'), revoke('ann@example.com', 'olga')],
+    {
+      'revocation.acme.person.71d4f55f72fa128dfb468a1a39': {
+        kind: 'person',
+        id: 'ann@example.com',
+        reason: 'left',
+        by: 'ada',
+        at: 1_000,
+      },
+    },
   ],
   [
     'facts in the order of their changes',
