@@ -7,6 +7,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { adminClient } from '#cli/client.ts';
 import { CHECKOUT } from '#cli/local/places.ts';
 import type { RunningSystem } from '#cli/local/system.ts';
+import { listServerTools } from '#cli/mcp-tools.ts';
 import type { MintAnswer } from '#contracts/admin-bodies.ts';
 import type { Tool } from '#contracts/control.ts';
 import { PLATFORM } from '#contracts/ids.ts';
@@ -81,38 +82,11 @@ function shippedFloor(): Readonly<Record<string, string>> {
 
 /** The tools as the server itself lists them, pinned to these very definitions. */
 async function toolsOf(url: string): Promise<Tool[]> {
-  const version = '2026-07-28';
-  const prefix = 'io.modelcontextprotocol/';
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      'mcp-protocol-version': version,
-      'mcp-method': 'tools/list',
-    },
-    body: JSON.stringify({
-      jsonrpc: '2.0',
-      id: 1,
-      method: 'tools/list',
-      params: {
-        _meta: { [`${prefix}protocolVersion`]: version, [`${prefix}clientCapabilities`]: {} },
-      },
-    }),
-  });
-  // A tools/list result of MCP.
-  const { result } = (await response.json()) as { result: { tools: Definition[] } };
-  return result.tools.map((definition) => ({
+  const definitions = await listServerTools({ url, headers: {} });
+  return definitions.map((definition) => ({
     name: definition.name,
     upstream: UPSTREAM,
-    description: definition.description,
-    input_schema: definition.inputSchema,
+    input_schema: definition['inputSchema'] as JsonObject, // required by MCP
     definition_hash: definitionHash(definition),
   }));
 }
-
-type Definition = JsonObject & {
-  readonly name: string;
-  readonly description: string;
-  readonly inputSchema: JsonObject;
-};

@@ -11,7 +11,9 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { type ScenarioUpstream, startUpstream } from '#cli/conformance/upstream.ts';
+import { listServerTools } from '#cli/mcp-tools.ts';
 import { CONTROL_KEYS } from '#contracts/control.ts';
+import { definitionHash } from '#contracts/tool-definition.ts';
 import { type Gateway, startGateway } from '#test/support/gateway.ts';
 
 const REGISTERED = [
@@ -55,7 +57,10 @@ else := {"verdict": "allow"}
     upstream: 'real',
     definition_hash: `sha256:${'0'.repeat(64)}`,
   };
-  await gateway.upstream('real', upstream.url, { tools: [...REGISTERED, changed] });
+  const pinned = (await listServerTools({ url: upstream.url, headers: {} }))
+    .filter(({ name }) => REGISTERED.includes(name))
+    .map((tool) => ({ name: tool.name, upstream: 'real', definition_hash: definitionHash(tool) }));
+  await gateway.upstream('real', upstream.url, { tools: [...pinned, changed] });
 });
 afterAll(async () => {
   await upstream.close();
