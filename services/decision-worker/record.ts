@@ -12,6 +12,9 @@ import { inputText, NOTHING_KNOWN } from './checks/policy.ts';
 import type { Call, Outcome } from './decide.ts';
 import type { Mode } from './mode.ts';
 
+/** A detail may quote names of arguments; with them a refused call could be too large to be recorded. */
+const DETAIL_CHARS_MAX = 4_000;
+
 /** What judge knows of a decision beside its outcome. */
 export interface Decided {
   readonly id: DecisionId;
@@ -115,9 +118,9 @@ function evidenceText(call: Call, outcome: Outcome): string {
   const evidence: Omit<DecisionEvidence, 'output' | 'person'> = {
     call_id: envelope.call_id ?? '',
     checks: call.trace,
-    client: { address, era, name, version },
+    client: { address, era, name: name.toWellFormed(), version: version.toWellFormed() },
     definition_hash: call.tool.definitionHash,
-    detail: outcome.detail,
+    detail: outcome.detail.slice(0, DETAIL_CHARS_MAX).toWellFormed(),
     identity: {
       expires_at: principal?.identity.expiresAt ?? 0,
       issuer: principal?.identity.issuer ?? '',
