@@ -62,7 +62,12 @@ export function mcpRoutes(options: McpOptions): Routes {
         errorHandler: refuseAsRpc(parts),
         handler: async (request, reply) => {
           checkHost(request, parts.publicUrl());
-          await handle(await placed(upstreams, unplaced(shared, request, reply), request.params));
+          const exchange = await placed(
+            upstreams,
+            unplaced(shared, request, reply),
+            request.params,
+          );
+          await handle(exchange).catch(breakOff(parts, reply));
           return reply;
         },
       });
@@ -74,6 +79,15 @@ export function mcpRoutes(options: McpOptions): Routes {
     heldPageRoute(app, parts);
   };
 }
+
+/** An answer that has begun cannot become an error any more: its connection is cut. */
+const breakOff =
+  ({ log }: Parts, reply: FastifyReply) =>
+  (error: unknown): void => {
+    if (!reply.sent) throw error;
+    log.error({ err: error, url: PATH }, 'an answer broke off');
+    reply.raw.destroy();
+  };
 
 /** @throws Refused, Fault */
 function unplaced(shared: Shared, request: McpRequest, reply: FastifyReply): Unplaced {
