@@ -2,7 +2,6 @@
  * `npm run conformance [-- --json]`: the official MCP suite against a tool server of ours, directly and with the whole
  * system in front. Ends with 1 when a check that holds directly does not hold through the gateway.
  */
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -31,15 +30,15 @@ interface Compared {
   readonly lost: readonly string[];
 }
 
-async function compare(): Promise<Compared[]> {
+async function compare(signal: AbortSignal): Promise<Compared[]> {
   const dir = join(CHECKOUT, '.countersign', 'conformance');
-  await rm(dir, { recursive: true, force: true });
   const upstream = await startUpstream();
   let shim: Shim | undefined;
   const system = await startSystem({
     dir,
     ports: 'any',
     onProgress: progress,
+    signal,
     seed: async (starting) => {
       const { url, headers } = await fillTenant(starting, upstream.url);
       shim = await startShim(url, headers);
@@ -51,8 +50,8 @@ async function compare(): Promise<Compared[]> {
     const compared: Compared[] = [];
     for (const era of ERAS) {
       progress(`running the suite for ${era}, directly and through the gateway`);
-      const direct = await runSuite(upstream.url, era);
-      const gateway = await runSuite(shim.url, era);
+      const direct = await runSuite(upstream.url, era, signal);
+      const gateway = await runSuite(shim.url, era, signal);
       compared.push({
         era,
         direct: { passed: direct.passed, failed: direct.failed },
@@ -83,8 +82,11 @@ function tell(compared: readonly Compared[]): void {
 }
 
 const { values } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
+const stop = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const)
+  process.once(name, () => stop.abort(new CliError('Stopped before the end.')));
 try {
-  const eras = await compare();
+  const eras = await compare(stop.signal);
   if (values.json) printJson({ eras });
   else tell(eras);
   const lower = eras.some(

@@ -25,13 +25,14 @@ const OUTPUT_BYTES_MAX = 64 * 1024 * 1024;
 const RESULT = /^server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/;
 
 /** Runs every scenario that a revision asks for. @throws CliError when the suite could not run */
-export async function runSuite(url: string, era: Era): Promise<SuiteRun> {
+export async function runSuite(url: string, era: Era, signal: AbortSignal): Promise<SuiteRun> {
   const folder = await mkdtemp(join(tmpdir(), 'countersign-conformance-'));
   try {
     const args = [SUITE, 'server', '--url', url, '--requirements', era, '--output-dir', folder];
-    const options = { timeout: RUN_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX };
+    const options = { timeout: RUN_MS_MAX, maxBuffer: OUTPUT_BYTES_MAX, signal };
     // It exits with 1 when a check fails, which is a result like any other.
     await promisify(execFile)(process.execPath, args, options).catch(() => undefined);
+    signal.throwIfAborted();
     const scenarios = await readdir(folder);
     if (scenarios.length === 0) throw new CliError(`The suite gave no results for ${era}.`);
     const checks = (
