@@ -73,7 +73,8 @@ function leafOf(
   const { envelope } = call;
   const { principal, held, intent, grant } = outcome;
   return {
-    agent: principal?.agent ?? '',
+    // The name of nobody we know, perhaps a person's: `person` has its pseudonym.
+    agent: outcome.reason === 'identity.unknown_agent' ? '' : (principal?.agent ?? ''),
     agent_class: principal?.agentClass ?? '',
     approval_id: decided.approvalId,
     ask: envelope.ask,

@@ -64,7 +64,9 @@ export function identityCheck(points: IdentityPoints): Checks['identity'] {
     const registered = points.agent(tenant, identity.claims.agent);
     if (registered === undefined) {
       const found = describe(tenant, { identity, registered: {}, points, asserted: '' });
-      return block('identity.unknown_agent', '', found);
+      // It may be a person who came without an agent: a name that nobody registered stays out of the chain.
+      const pseudonym = found.pseudonym || points.pseudonym(tenant, found.agent);
+      return block('identity.unknown_agent', '', { ...found, pseudonym });
     }
     const principal = principalOf(call, identity, registered);
     const fault = faultOf(principal);

@@ -155,7 +155,8 @@ async function verifyToken(
   }
   const claims = readClaims(payload, issuer.claims);
   if (typeof claims === 'string') return { fault: 'identity.claims', detail: claims };
-  const expiresAt = (payload.exp ?? 0) * 1_000;
+  // A time beyond I-JSON's integers could not stand in a record.
+  const expiresAt = Math.min(Math.floor((payload.exp ?? 0) * 1_000), Number.MAX_SAFE_INTEGER);
   return {
     from,
     identity: { issuer: from.id, token: digest, expiresAt, claims },
