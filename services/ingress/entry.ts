@@ -47,10 +47,28 @@ export function createEntry(parts: EntryParts): Pick<Parts, 'admit' | 'ask'> {
 function traced(ask: Ask, tracing: Tracing): Ask {
   return async (question) => {
     const { via, traceparent: parent = '' } = question;
-    const span = tracing.begin(`ask ${question.ask}`, 'client', { parent, attributes: { via } });
+    const attributes = { via, ...mcpAttributes(question) };
+    const span = tracing.begin(`ask ${question.ask}`, 'client', { parent, attributes });
     const answer = await ask({ ...question, traceparent: span.traceparent });
     if (answer.kind === 'refused') span.end({ code: answer.code }, answer.code);
     else span.end(answer.kind === 'decided' ? { verdict: answer.body.verdict } : {});
     return answer;
+  };
+}
+
+const ACTION_PREFIX = 'mcp:';
+
+/** A judged MCP request in the words of OpenTelemetry's conventions for MCP and generative AI. */
+function mcpAttributes({ via, ask, tool, client }: Call): Record<string, string> {
+  if (via !== 'mcp' || ask !== 'decide') return {};
+  const version = { 'mcp.protocol.version': client.era };
+  if (tool.startsWith(ACTION_PREFIX)) {
+    return { ...version, 'mcp.method.name': tool.slice(ACTION_PREFIX.length) };
+  }
+  return {
+    ...version,
+    'mcp.method.name': 'tools/call',
+    'gen_ai.operation.name': 'execute_tool',
+    'gen_ai.tool.name': tool,
   };
 }
