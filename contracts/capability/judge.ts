@@ -4,7 +4,7 @@ import type { VerifiedCapability } from '#contracts/capability.ts';
  * Every caveat must hold, so adding one can only take away; what cannot be enforced here refuses.
  */
 import type { Caveat, CaveatType, Scalar } from '#contracts/capability/caveats.ts';
-import { matchesTool } from '#contracts/capability/tool-pattern.ts';
+import { isToolPattern, matchesTool } from '#contracts/capability/tool-pattern.ts';
 import type { Json, JsonObject } from '#contracts/json.ts';
 
 /** The call as the checks before this one have proved it; '' where something is not known. */
@@ -161,7 +161,10 @@ const JUDGES: { readonly [T in CaveatType]: Judge<Extract<Caveat, { t: T }>> } =
       ? null
       : refuse('capability.tool_not_covered', `${tool} is not in the list`),
   tool_deny: ({ tools }, { tool }) => {
-    const pattern = tools.find((candidate) => matchesTool(candidate, tool));
+    // What cannot be read forbids: a standing grant may hold a malformed one, which would match nothing.
+    const pattern = tools.find(
+      (candidate) => !isToolPattern(candidate) || matchesTool(candidate, tool),
+    );
     return pattern === undefined
       ? null
       : refuse('capability.tool_forbidden', `${tool}: ${pattern}`);

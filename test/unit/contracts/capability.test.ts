@@ -315,3 +315,13 @@ function signedInDialects(steps: readonly [string[], Dialect][], sender: Dialect
   const separators = sender === 'python' ? PYTHON_DEFAULT : undefined;
   return Buffer.from(encodeJson(sent, sender, separators)).toString('base64url');
 }
+
+test('a list of forbidden tools with a malformed pattern forbids everything', () => {
+  // In a capability it cannot be read; in a standing grant it stands as it was put.
+  const grant = { tenant: 'demo', subject: 'agent-a', issuedAt: 0, notBefore: null };
+  const caveats: Caveat[] = [
+    { t: 'tool_allow', tools: ['*'] },
+    { t: 'tool_deny', tools: ['refund_['] },
+  ];
+  expect(judgeCaveats({ ...grant, caveats }, CALL)?.code).toBe('capability.tool_forbidden');
+});
