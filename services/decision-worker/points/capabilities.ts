@@ -9,6 +9,8 @@ import type { KV } from '#host/nats.ts';
 import { type CapabilityPoints, heldOf, type KnownCapability } from '../checks/capability.ts';
 
 const KNOWN_MAX = 20_000;
+/** Of all kept tokens; what is kept of one takes some five times its length. A holder can narrow its own without end. */
+const KNOWN_CHARS_MAX = 16 * 1024 * 1024;
 
 /**
  * `open` over the master keys (newest first) and bucket `keyed`. Opened capabilities are kept by the digest of their
@@ -25,6 +27,15 @@ export function capabilityOpener(
     return derived;
   };
   const known = new Map<string, KnownCapability>();
+  let chars = 0;
+  const keep = (digest: string, opened: KnownCapability, length: number): void => {
+    if (known.size >= KNOWN_MAX || chars + length > KNOWN_CHARS_MAX) {
+      known.clear();
+      chars = 0;
+    }
+    if (!known.has(digest)) chars += length; // two calls may have opened it at once
+    known.set(digest, opened);
+  };
 
   return async (tenant, token) => {
     const digest = hash('sha256', `${tenant}\n${token}`, 'hex');
@@ -40,9 +51,8 @@ export function capabilityOpener(
     if (minted === undefined || capability.links[minted.caveats] !== minted.signature_hash) {
       return { fault: 'capability.unknown_root', detail: capability.rootJti };
     }
-    if (known.size >= KNOWN_MAX) known.clear();
     const opened = { ...capability, held: heldOf(capability) };
-    known.set(digest, opened);
+    keep(digest, opened, token.length);
     return opened;
   };
 }
