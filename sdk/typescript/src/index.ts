@@ -1,0 +1,23 @@
+/** Everything that the package offers. */
+export { Admin, type Minted, type Terms } from './admin.ts';
+export { attenuate, inspect, type Inspection, type Narrowing } from './capability.ts';
+export type { ArgumentCondition, Caveat, Scalar } from './caveats.ts';
+export {
+  Client,
+  type AskOptions,
+  type ClientOptions,
+  type Decision,
+  type Outcome,
+  type Reason,
+  type Token,
+} from './client.ts';
+export {
+  Blocked,
+  CountersignError,
+  Expired,
+  Held,
+  MalformedCapability,
+  Rejected,
+  Unavailable,
+  type ErrorDetail,
+} from './errors.ts';
