@@ -30,7 +30,7 @@ beforeAll(async () => {
   nats = await startNats();
   bus = await connectBus({
     url: nats.url,
-    user: '',
+    user: 'operator',
     passwordFile: '',
     monitorUrl: nats.monitorUrl,
   });
