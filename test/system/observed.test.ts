@@ -97,6 +97,7 @@ it('a record binds person, agents, session, workflow, task and purpose to the ca
   const digest = expect.stringMatching(/^sha256:[0-9a-f]{64}$/) as string;
   expect(record.body['leaf']).toMatchObject({
     agent: 'assistant-7',
+    facts_revision: expect.stringMatching(/^r\w+-\w+$/) as string,
     person: expect.stringMatching(/^p_[0-9a-f]{32}$/) as string,
     session: 'session-5',
     task: 'task-9',
