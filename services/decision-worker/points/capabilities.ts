@@ -9,7 +9,7 @@ import type { KV } from '#host/nats.ts';
 import { type CapabilityPoints, heldOf, type KnownCapability } from '../checks/capability.ts';
 
 const KNOWN_MAX = 20_000;
-/** Of all kept tokens; what is kept of one takes some five times its length. A holder can narrow its own without end. */
+/** Of all kept tokens; opened, a character takes 1 to 9 bytes. A holder can narrow its own without end. */
 const KNOWN_CHARS_MAX = 16 * 1024 * 1024;
 
 /**
