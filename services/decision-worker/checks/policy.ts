@@ -198,14 +198,12 @@ function grantOf(
   };
 }
 
-const encoder = new TextEncoder();
-
 function evaluate(
   call: Call,
   state: { readonly floor: ActiveBundle; readonly active: ActiveBundle; readonly found: Grant },
 ): Checked<Grant> {
   const { floor, active, found } = state;
-  const input = encoder.encode(found.inputText);
+  const input = Buffer.from(found.inputText);
   const policies = { floor: floor.evaluate, tenant: active.evaluate };
   const { verdict, reason, detail, output } = judgeInput(policies, input, call.at);
   const grant: Grant = { ...found, ...wordsOf(output.tenant), output };
