@@ -128,15 +128,20 @@ export function takeOver(
 
 /**
  * The signal that ends the way to the upstream. In the new era a client cancels by closing its stream; in the old one
- * a closed stream means nothing, and what became of the call is still to be learned.
+ * a closed stream means nothing: what became of the call is still to be learned, for as long as an answer may take.
  */
-export function signalOf({ reply, era }: Pick<Exchange, 'reply' | 'era'>): AbortSignal {
+export function signalOf({
+  reply,
+  era,
+  target,
+}: Pick<Exchange, 'reply' | 'era' | 'target'>): AbortSignal {
   const controller = new AbortController();
-  if (era === '2026-07-28') {
-    reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) controller.abort();
-    });
-  }
+  reply.raw.once('close', () => {
+    if (reply.raw.writableFinished) return;
+    if (era === '2026-07-28') controller.abort();
+    // An upstream may keep a cancelled call's stream open for ever.
+    else setTimeout(() => controller.abort(), target.timeoutMs).unref();
+  });
   return controller.signal;
 }
 

@@ -122,6 +122,7 @@ async function placed(
 const NO_MESSAGE: Message = { kind: 'response', body: {} };
 const NO_TARGET: Target = {
   name: '',
+  timeoutMs: 0,
   send: () => Promise.reject(new Error('nothing is sent to an upstream that is not there')),
 };
 

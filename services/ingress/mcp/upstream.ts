@@ -29,6 +29,8 @@ export interface UpstreamResponse {
 /** A registered upstream that speaks MCP. */
 export interface Target {
   readonly name: string;
+  /** How long it may be silent. */
+  readonly timeoutMs: number;
   /** @throws UpstreamAway, NoCredential */
   readonly send: (what: UpstreamRequest) => Promise<UpstreamResponse>;
 }
@@ -70,6 +72,7 @@ export function createUpstreams(view: ControlView, credentialOf: CredentialOf): 
   });
   const targetOf = (tenant: string, name: string, upstream: Upstream): Target => ({
     name,
+    timeoutMs: upstream.timeout_ms ?? TIMEOUT_DEFAULT_MS,
     send: async ({ method, headers, body, signal, silent = false }) => {
       const credential = await credentialOf(tenant, upstream);
       const timeout = upstream.timeout_ms ?? TIMEOUT_DEFAULT_MS;

@@ -61,9 +61,10 @@ function finish(key: string): void {
 async function call(
   key: string,
   { body, headers } = modern('tools/call', { name: 'work', arguments: { key } }),
+  to = 'rec',
 ) {
   const gone = new AbortController();
-  const response = await fetch(`${gateway.url}/mcp/rec`, {
+  const response = await fetch(`${gateway.url}/mcp/${to}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...gateway.headers, ...headers },
     body: JSON.stringify(body),
@@ -127,6 +128,17 @@ describe('a stream', () => {
     leave();
     finish('c');
     await expect.poll(last).toMatchObject({ status: 'executed' });
+  });
+
+  test('that a client of the old era closes is not read for ever', async () => {
+    await gateway.upstream('quick', upstream.url, { tools: ['work'], timeoutMs: 200 });
+    const { next, leave } = await call('e', old('e'), 'quick');
+    await next();
+    const kept = setInterval(() => open.get('e')!.response.write(': alive\n\n'), 50);
+    leave();
+    await upstream.received.at(-1)!.aborted;
+    clearInterval(kept);
+    await expect.poll(last).toMatchObject({ status: 'unknown' });
   });
 
   test('carries no answer to anything but its own request', async () => {
