@@ -1,0 +1,144 @@
+// The examples of both SDKs, and the quick starts of their pages, do on a running system what they say.
+
+import { execFile } from 'node:child_process';
+import { copyFile, cp, mkdtemp, rm, unlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import { CHECKOUT } from '#cli/local/places.ts';
+
+import { type Live, startLive } from '../support/live.ts';
+import { blocksOf } from '../support/pages.ts';
+import {
+  buildTypescriptSdk,
+  hasPython,
+  NO_PYTHON,
+  PYTHON_ENV,
+  PYTHON_SDK,
+} from '../support/sdk.ts';
+import { openShell } from '../support/shell.ts';
+
+const exec = promisify(execFile);
+
+const QUICKSTART = [
+  'lookup_order ran: {"order_id":"ord_1001","status":"shipped"}',
+  'run_sql is blocked: policy.blocked',
+  'refund_order is held: policy.needs_approval',
+];
+
+let live: Live;
+let built: string;
+/** The examples' credentials, which outlive the system. */
+let secrets: string;
+let env: Record<string, string>;
+beforeAll(async () => {
+  [live, built, secrets] = await Promise.all([
+    startLive(),
+    buildTypescriptSdk(),
+    mkdtemp(join(tmpdir(), 'countersign-sdk-secrets-')),
+  ]);
+  const { demo } = live.system.seeded() ?? {};
+  const keep = async (file = '', name = '') => {
+    await copyFile(file, join(secrets, name));
+    return join(secrets, name);
+  };
+  env = {
+    COUNTERSIGN_URL: live.system.urls.ingress,
+    COUNTERSIGN_ADMIN_URL: live.system.urls.admin,
+    COUNTERSIGN_IDENTITY_FILE: await keep(demo?.identity_token_file, 'identity'),
+    COUNTERSIGN_CAPABILITY_FILE: await keep(demo?.capability_file, 'capability'),
+    COUNTERSIGN_OPERATOR_TOKEN_FILE: await keep(demo?.operator_token_files[0], 'operator'),
+  };
+});
+afterAll(async () => {
+  await live?.close();
+  for (const dir of [built, secrets]) {
+    if (dir !== undefined) await rm(dir, { recursive: true, force: true });
+  }
+});
+
+const withPython = hasPython();
+if (!withPython) console.warn(NO_PYTHON);
+
+const LANGUAGES = [
+  {
+    language: 'typescript',
+    there: true,
+    command: (name: string) => [process.execPath, join(built, 'examples', `${name}.mjs`)],
+  },
+  {
+    language: 'python',
+    there: withPython,
+    command: (name: string) => ['python3', join(PYTHON_SDK, 'examples', `${name}.py`)],
+  },
+];
+
+/** The lines that an example prints. */
+async function linesOf([program = '', ...words]: string[]): Promise<string[]> {
+  const { stdout } = await exec(program, words, { env: { ...process.env, ...PYTHON_ENV, ...env } });
+  return stdout.trimEnd().split('\n');
+}
+
+describe.each(LANGUAGES)('$language', ({ language, there, command }) => {
+  const run = (name: string) => linesOf(command(name));
+
+  test.skipIf(!there)('three calls: one runs, one is blocked, one is held', async () => {
+    const recorded = async () => {
+      const rows = (await live.rows()).filter(({ kind }) => !kind.startsWith('control.'));
+      return rows.map(({ kind, verdict }) => (kind === 'decision' ? verdict : kind));
+    };
+    const before = (await recorded()).length;
+    expect(await run('quickstart')).toEqual(QUICKSTART);
+    await expect
+      .poll(async () => (await recorded()).slice(before).sort())
+      .toEqual(['allow', 'block', 'escalate', 'outcome']);
+  });
+
+  test.skipIf(!there)('a narrowed capability covers less, and ends', async () => {
+    expect(await run('narrow')).toEqual([
+      'added: exp, tool_allow, max_calls',
+      'lookup_order: allow',
+      'refund_order: capability.tool_not_covered',
+      'too late: capability.expired',
+    ]);
+  });
+
+  test.skipIf(!there)('an operator mints a capability, and it is known at once', async () => {
+    expect(await run('mint')).toEqual([
+      'minted for shop-agent',
+      'lookup_order: allow',
+      'no such agent: agent.unknown',
+    ]);
+  });
+
+  test.skipIf(!there)('the quick start of the page', async () => {
+    const shell = await openShell(live.system.dir);
+    try {
+      await unlink(join(shell.dir, 'sdk')); // building writes beside the sources
+      await cp(join(CHECKOUT, 'sdk'), join(shell.dir, 'sdk'), { recursive: true });
+      const [start] = blocksOf(`sdk/${language}/README.md`);
+      const lines = (start?.code ?? '').replaceAll('/tmp/my-agent', join(shell.dir, 'my-agent'));
+      const { code, stdout, stderr } = await shell.run(lines);
+      expect({ code, stderr: code === 0 ? '' : stdout + stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout.trimEnd().split('\n').slice(-3)).toEqual(QUICKSTART);
+    } finally {
+      await shell.close();
+    }
+  });
+});
+
+describe('when the ingress is gone', () => {
+  beforeAll(() => live.system.stop());
+
+  test.for(LANGUAGES)('$language', async ({ there, command }, { skip }) => {
+    if (!there) skip();
+    expect(await linesOf(command('quickstart'))).toEqual([
+      'lookup_order may be asked later: client.unreachable',
+      'run_sql may be asked later: client.unreachable',
+      'refund_order may be asked later: client.unreachable',
+    ]);
+  });
+});
