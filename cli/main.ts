@@ -14,6 +14,7 @@ import { register as doctor } from './commands/doctor.ts';
 import { register as down } from './commands/down.ts';
 import { register as facts } from './commands/facts.ts';
 import { register as issuer } from './commands/issuer.ts';
+import { register as kill } from './commands/kill.ts';
 import { register as mint } from './commands/mint.ts';
 import { register as policy } from './commands/policy.ts';
 import { register as replay } from './commands/replay.ts';
@@ -32,6 +33,7 @@ const VERBS = [
   call,
   mint,
   revoke,
+  kill,
   policy,
   facts,
   issuer,

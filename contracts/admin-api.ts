@@ -14,6 +14,7 @@ import {
   MintRequest,
   PolicyAnswer,
   PolicyRequest,
+  SwitchAnswer,
   ToolsRequest,
 } from './admin-bodies.ts';
 import { AUDIT_OPERATIONS } from './audit-api.ts';
@@ -33,14 +34,16 @@ import {
   Upstream,
 } from './control.ts';
 import { DecisionIdSchema, RevisionSchema } from './ids.ts';
-import { Revocation, RevocationRequest } from './stop.ts';
+import { Revocation, RevocationRequest, Switch, SwitchEngage, SwitchRelease } from './stop.ts';
 
 export interface Operation {
   readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   /** As OpenAPI writes it. A last `{key}` takes the rest of the path. */
   readonly path: string;
-  /** The least role that may do it; tenant `_platform` takes an admin for every change. */
+  /** The least role that may do it; tenant `_platform` takes `platformRole` for a change. */
   readonly role: Role;
+  /** Default: admin. */
+  readonly platformRole?: Role;
   readonly summary: string;
   readonly status: 200 | 201;
   readonly query: readonly string[];
@@ -185,6 +188,29 @@ export const ADMIN_OPERATIONS = {
     'Revoke a capability with all narrowed from it, an agent, a person, a workflow or a task. For good.',
     { body: RevocationRequest, answer: Changed },
   ),
+
+  listSwitches: get(
+    `${TENANT}/switches`,
+    'Engaged kill switches that stop calls of this tenant, the global one among them.',
+    list(Switch),
+  ),
+  engageSwitch: {
+    ...post(
+      `${TENANT}/switches`,
+      'Stop a scope at once. Engaging what is engaged keeps it, and withdraws a first release.',
+      { body: SwitchEngage, answer: SwitchAnswer },
+    ),
+    platformRole: 'operator',
+  },
+  releaseSwitch: {
+    ...post(
+      `${TENANT}/switches/release`,
+      'Release a kill switch: the first request asks, that of another person releases.',
+      { body: SwitchRelease, answer: SwitchAnswer },
+      { status: 200 },
+    ),
+    platformRole: 'operator',
+  },
 
   listPolicies: get(
     `${TENANT}/policies`,

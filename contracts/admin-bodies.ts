@@ -102,6 +102,11 @@ export const MintAnswer = Type.Object({
 });
 export type MintAnswer = Static<typeof MintAnswer>;
 
+export const SwitchAnswer = Type.Object({
+  ...Changed.properties,
+  engaged: Type.Boolean({ description: 'False once it is released, as far as the state has it.' }),
+});
+
 export const ToolsRequest = Type.Object(
   {
     tools: Type.Array(Tool, { maxItems: 1_000 }),

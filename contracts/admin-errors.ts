@@ -100,6 +100,16 @@ export const ADMIN_ERRORS = {
     'A capability with these terms cannot be made.',
     'Compare the terms with the documentation of capabilities.',
   ),
+  'switch.place': row(
+    422,
+    'There is no such switch.',
+    'Scope "global" belongs to tenant "_platform", all others to a tenant; all but "global" and "tenant" take an id.',
+  ),
+  'switch.same_person': row(
+    409,
+    'You have asked for this release already; it takes another person.',
+    'Let another operator send the same release.',
+  ),
   'facts.key': row(
     422,
     'This is not the name of a fact.',

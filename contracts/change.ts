@@ -22,7 +22,7 @@ import {
 } from './control.ts';
 import { parseTenantId, PLATFORM, type TenantId } from './ids.ts';
 import type { RecordLines } from './record.ts';
-import { RevocationOrder } from './stop.ts';
+import { RevocationOrder, SwitchOrder } from './stop.ts';
 import type { ControlKind } from './subjects.ts';
 
 /** A deletion says nothing beside its target. */
@@ -57,6 +57,8 @@ export const CHANGES = {
   operator: { put: Operator, delete: Nothing },
   /** There is no way back: what was revoked is granted anew under another id. */
   revocation: { revoke: RevocationOrder },
+  /** release: one of the two that it takes. */
+  switch: { engage: SwitchOrder, release: SwitchOrder },
 } as const satisfies Partial<Record<ControlKind, Readonly<Record<string, TSchema>>>>;
 
 type Changes = typeof CHANGES;

@@ -6,7 +6,7 @@ import { Type, type Static } from 'typebox';
 
 import { ToolName, UpstreamName } from './call.ts';
 import { TenantIdSchema, tokenOf } from './ids.ts';
-import type { RevocationKind } from './stop.ts';
+import type { RevocationKind, SwitchScope } from './stop.ts';
 import type { ControlKind } from './subjects.ts';
 
 const text = (max: number) => Type.String({ maxLength: max });
@@ -297,6 +297,8 @@ export const CONTROL_KEYS = {
   /** Ids of persons are among them, so the key has only a hash. */
   revocation: (tenant: string, kind: RevocationKind, id: string) =>
     `revocation.${tenant}.${kind}.${tokenOf(id)}`,
+  switch: (tenant: string, scope: SwitchScope, id: string) =>
+    `switch.${tenant}.${scope}.${tokenOf(id)}`,
   /** A policy that a watchdog had to stop: refused by every worker from then on. */
   runaway: (tenant: string, digest: string) => `runaway.${tenant}.${digest.slice(7)}`,
   beat: (worker: string) => `beat.${worker}`,

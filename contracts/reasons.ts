@@ -355,6 +355,7 @@ export const REASONS = {
     ['The capability could not be checked.', RETRY_LATER],
     RETRY,
   ),
+  'capability.killed': row('capability', 200, ['This was stopped by an operator.', ASK_OPERATOR]),
   // Third check.
   'intent.tool_forbidden': row(
     'intent',

@@ -1,6 +1,7 @@
 /**
  * What stops calls at once, whatever else would allow them. A revocation takes authority away for good: from a
- * capability and all that was narrowed from it, an agent, a person, a workflow or a task.
+ * capability and all that was narrowed from it, an agent, a person, a workflow or a task. A kill switch stops a scope
+ * until two persons release it.
  */
 import { hash } from 'node:crypto';
 
@@ -51,6 +52,57 @@ export const Revocation = Type.Object(
   closed,
 );
 export type Revocation = Static<typeof Revocation>;
+
+export const SwitchScope = Type.Union([
+  Type.Literal('global'),
+  Type.Literal('tenant'),
+  Type.Literal('agent'),
+  Type.Literal('tool'),
+  Type.Literal('upstream'),
+  Type.Literal('person'),
+  Type.Literal('workflow'),
+  Type.Literal('session'),
+]);
+export type SwitchScope = Static<typeof SwitchScope>;
+
+const place = {
+  scope: Type.Unsafe<SwitchScope>({
+    ...SwitchScope,
+    description: '"global" belongs to tenant "_platform", all others to the tenant that they stop.',
+  }),
+  id: Type.Optional(
+    Type.Unsafe<string>({ ...StoppedId, description: 'Not for scopes "global" and "tenant".' }),
+  ),
+};
+
+export const SwitchEngage = Type.Object({ ...place, reason: StopReason }, closed);
+export const SwitchRelease = Type.Object({ ...place, reason: Type.Optional(StopReason) }, closed);
+
+const switched = {
+  scope: SwitchScope,
+  /** Empty for scopes `global` and `tenant`. */
+  id: Type.String(),
+  by: Type.String(),
+  reason: Type.String(),
+};
+
+/** What an event of a switch says. `by` is the id of the operator. */
+export const SwitchOrder = Type.Object(switched, closed);
+export type SwitchOrder = Static<typeof SwitchOrder>;
+
+/** An engaged switch. `release`: the first of the two persons who release it; null = nobody yet. */
+export const Switch = Type.Object(
+  {
+    ...switched,
+    at: Type.Integer(),
+    release: Type.Union([
+      Type.Object({ by: Type.String(), reason: Type.String(), at: Type.Integer() }),
+      Type.Null(),
+    ]),
+  },
+  closed,
+);
+export type Switch = Static<typeof Switch>;
 
 /** What the leaf of the event names. The leaf stays for good, so a person stands there only as a hash. */
 export const stopTarget = (kind: string, id: string): string =>

@@ -165,7 +165,8 @@ function addRoute(
       const tenant = parametersOf(operation.path).includes('tenant')
         ? tenantOf(request)
         : undefined;
-      authorize(operator, { role: operation.role, tenant });
+      const { role, platformRole } = operation;
+      authorize(operator, { role, platformRole, tenant });
       operators.set(request, operator);
     },
     handler: async (request, reply) => {

@@ -12,8 +12,10 @@ import {
   type MintedRoot,
 } from '#contracts/control.ts';
 import { canonical, type Json } from '#contracts/json.ts';
+import type { Switch } from '#contracts/stop.ts';
 
 import { mergePatch } from './merge-patch.ts';
+import { switchAfter } from './switch-state.ts';
 
 /** The value of a key after the change, by the value before it; null = there is no such thing. */
 export type Next = (before: Json | null) => unknown;
@@ -60,6 +62,13 @@ export function effectsOf({ tenant, at, change }: ChangeEvent): Effects {
         state: new Map([[key, (before) => before ?? { ...change.value, at }]]),
         minted: new Map(),
       };
+    }
+    case 'switch': {
+      const { scope, id } = change.value;
+      const key = CONTROL_KEYS.switch(tenant, scope, id);
+      // What stands under the key was made here.
+      const next: Next = (before) => switchAfter(before as Switch | null, change, at);
+      return { state: new Map([[key, next]]), minted: new Map() };
     }
     default: {
       const key = PLAIN[change.kind](tenant, change.target);

@@ -87,15 +87,20 @@ export const seesTenant = ({ tenants = [] }: Operator, tenant: TenantId): boolea
 
 /**
  * Tenant undefined = an operation on no tenant. What concerns the platform itself, and every change of it, takes an
- * operator of all tenants; a change of it also takes an admin. @throws AdminError operator.role, operator.tenant
+ * operator of all tenants; a change of it also takes `platformRole`, by default an admin. @throws AdminError operator.role, operator.tenant
  */
 export function authorize(
   operator: Operator,
-  needed: { readonly role: Role; readonly tenant: TenantId | undefined },
+  needed: {
+    readonly role: Role;
+    readonly tenant: TenantId | undefined;
+    readonly platformRole?: Role | undefined;
+  },
 ): void {
   const { tenant } = needed;
   const platform = tenant === PLATFORM || tenant === undefined;
-  const role = platform && needed.role !== 'viewer' ? 'admin' : needed.role;
+  const role =
+    platform && needed.role !== 'viewer' ? (needed.platformRole ?? 'admin') : needed.role;
   if (!hasRole(operator, role)) throw new AdminError('operator.role');
   const everywhere = (operator.tenants ?? []).length === 0;
   const own =

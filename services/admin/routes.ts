@@ -14,6 +14,7 @@ import { personHandlers } from './persons.ts';
 import { policyHandlers } from './policies.ts';
 import { agentHandlers, upstreamHandlers } from './registrations.ts';
 import { revocationHandlers } from './revocations.ts';
+import { switchHandlers } from './switches.ts';
 import { tenantHandlers } from './tenants.ts';
 import { toolHandlers } from './tools.ts';
 
@@ -33,6 +34,7 @@ export const adminRoutes: Routes = (app, { deps, authenticate }) => {
     ...toolHandlers(deps),
     ...capabilityHandlers(deps),
     ...revocationHandlers(deps),
+    ...switchHandlers(deps),
     ...policyHandlers(deps),
     ...factHandlers(deps),
     ...personHandlers(deps),

@@ -63,6 +63,7 @@ const KINDS = [
   'fact',
   'budget',
   'revocation',
+  'switch',
 ];
 
 /** Tenants of which there is anything, ascending; without the platform itself. */

@@ -4,7 +4,7 @@ import { type Grant, judgeVisibility } from '#contracts/capability/judge.ts';
 import { reasonSpec } from '#contracts/reasons.ts';
 
 import { type CapabilityPoints, grantOf, situation } from './checks/capability.ts';
-import { revokedBy, type Stops, withdrawnBy } from './checks/stopped.ts';
+import { killedBy, revokedBy, stoppableOf, type Stops, withdrawnBy } from './checks/stopped.ts';
 import type { Call, Checks, Principal } from './decide.ts';
 import { refused } from './judge.ts';
 import type { Catalogue } from './points/catalogue.ts';
@@ -54,5 +54,9 @@ async function hides(
     grant = opened;
   }
   const here = { ...situation(call, by, capabilities.audience), upstream: call.envelope.upstream };
-  return (tool) => judgeVisibility(grant, { ...here, tool })?.code ?? '';
+  const stoppable = { ...stoppableOf(call, by), upstream: call.envelope.upstream };
+  return (tool) =>
+    killedBy({ ...stoppable, tool }, stops.engaged) === ''
+      ? (judgeVisibility(grant, { ...here, tool })?.code ?? '')
+      : 'capability.killed';
 }

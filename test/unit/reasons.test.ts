@@ -78,6 +78,7 @@ const SHOWN = {
   'capability.wrong_audience': 'service/worker/refusals.test.ts',
   'capability.arguments_not_covered': 'service/worker/refusals.test.ts',
   'capability.unavailable': 'service/worker/refusals.test.ts',
+  'capability.killed': 'service/worker/stop.test.ts',
   'intent.tool_forbidden': 'service/worker/decisions.test.ts',
   'intent.tool_not_allowed': 'service/worker/decisions.test.ts',
   'intent.missing': 'service/worker/refusals.test.ts',

@@ -12,7 +12,7 @@ import { canonical, type Json } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 
 import { block, type Call, type Checks, type Held, pass, type Principal } from '../decide.ts';
-import { revokedBy, type Stops, withdrawnBy } from './stopped.ts';
+import { killedBy, revokedBy, stoppableOf, type Stops, withdrawnBy } from './stopped.ts';
 
 /** A capability whose signatures hold and whose root was minted here. */
 export interface KnownCapability extends VerifiedCapability {
@@ -34,6 +34,8 @@ export interface CapabilityPoints {
 export function capabilityCheck(points: CapabilityPoints & Stops): Checks['capability'] {
   return async (call, by) => {
     const { capability: token } = call.envelope;
+    const killed = killedBy(stoppableOf(call, by), points.engaged);
+    if (killed !== '') return block('capability.killed', `kill switch: ${killed}`);
     const revoked = revokedBy(call, by, points.revoked);
     if (revoked !== '') return block('capability.revoked', revoked);
     if (token === '') return standing(call, by, points.audience);

@@ -1,15 +1,57 @@
 /**
- * What stops a call whatever else would allow it: a revocation of its caller or of a link of its capability. Pure, a
- * handful of look-ups in memory.
+ * What stops a call whatever else would allow it: an engaged kill switch, a revocation of its caller or of a link of
+ * its capability. Pure, a handful of look-ups in memory.
  */
 import type { VerifiedCapability } from '#contracts/capability.ts';
-import type { TenantId } from '#contracts/ids.ts';
-import type { RevocationKind } from '#contracts/stop.ts';
+import { PLATFORM, type TenantId } from '#contracts/ids.ts';
+import type { RevocationKind, SwitchScope } from '#contracts/stop.ts';
 
 import type { Call, Principal } from '../decide.ts';
 
 export interface Stops {
   readonly revoked: (tenant: TenantId, kind: RevocationKind, id: string) => boolean;
+  readonly engaged: (tenant: TenantId, scope: SwitchScope, id: string) => boolean;
+}
+
+/** What a kill switch can stop in a call. */
+export interface Stoppable {
+  readonly tenant: TenantId;
+  readonly tool: string;
+  readonly upstream: string;
+  readonly actors: readonly string[];
+  readonly person: string;
+  readonly workflow: string;
+  /** The identity's and the one that the call names. */
+  readonly sessions: readonly string[];
+}
+
+/** The call as kill switches see it. */
+export function stoppableOf(
+  { tenant, envelope, tool }: Pick<Call, 'tenant' | 'envelope' | 'tool'>,
+  by: Pick<Principal, 'agent' | 'actors' | 'person' | 'workflow' | 'session'>,
+): Stoppable {
+  return {
+    tenant,
+    tool: envelope.tool,
+    upstream: tool.upstream,
+    actors: [by.agent, ...by.actors],
+    person: by.person,
+    workflow: by.workflow,
+    sessions: [by.session, envelope.session_id ?? ''],
+  };
+}
+
+/** Scope of the widest engaged switch that stops this call, for the operator; empty = none. */
+export function killedBy(call: Stoppable, engaged: Stops['engaged']): SwitchScope | '' {
+  const is = (scope: SwitchScope, id: string) => id !== '' && engaged(call.tenant, scope, id);
+  if (engaged(PLATFORM, 'global', '')) return 'global';
+  if (engaged(call.tenant, 'tenant', '')) return 'tenant';
+  if (call.actors.some((actor) => is('agent', actor))) return 'agent';
+  if (is('tool', call.tool)) return 'tool';
+  if (is('upstream', call.upstream)) return 'upstream';
+  if (is('person', call.person)) return 'person';
+  if (is('workflow', call.workflow)) return 'workflow';
+  return call.sessions.some((session) => is('session', session)) ? 'session' : '';
 }
 
 /**

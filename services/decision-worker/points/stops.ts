@@ -1,5 +1,5 @@
 /** What was stopped, as the control view has it: sets in memory, so that each call costs look-ups only. */
-import type { Revocation, RevocationKind } from '#contracts/stop.ts';
+import type { Revocation, Switch } from '#contracts/stop.ts';
 import type { ControlView } from '#host/control-view.ts';
 
 import type { Stops } from '../checks/stopped.ts';
@@ -7,20 +7,25 @@ import type { Stops } from '../checks/stopped.ts';
 /** Kept current by the view; what is gone from the feed is gone from here. */
 export function stopsOf(view: ControlView): Stops {
   const revocations = new Named();
+  const switches = new Named();
   view.onChange((key, { value }) => {
     const [family, tenant = ''] = key.split('.', 2);
-    if (family !== 'revocation') return;
     // The projector writes only what fits the schema of its key.
-    const revocation = value as Revocation | null;
-    revocations.set(
-      key,
-      revocation === null ? undefined : [tenant, revocation.kind, revocation.id],
-    );
+    if (family === 'revocation') {
+      const { kind, id } = (value ?? NOTHING) as Revocation;
+      revocations.set(key, value === null ? undefined : [tenant, kind, id]);
+    } else if (family === 'switch') {
+      const { scope, id } = (value ?? NOTHING) as Switch;
+      switches.set(key, value === null ? undefined : [tenant, scope, id]);
+    }
   });
   return {
-    revoked: (tenant, kind: RevocationKind, id) => revocations.has(tenant, kind, id),
+    revoked: (tenant, kind, id) => revocations.has(tenant, kind, id),
+    engaged: (tenant, scope, id) => switches.has(tenant, scope, id),
   };
 }
+
+const NOTHING = {};
 
 type Name = readonly [tenant: string, kind: string, id: string];
 

@@ -219,6 +219,73 @@ describe('revocations', () => {
   });
 });
 
+describe('kill switches', () => {
+  const SWITCHES = '/v1/tenants/acme/switches';
+  const RELEASE = `${SWITCHES}/release`;
+  const agent = { scope: 'agent', id: 'shop-agent' };
+  const listed = async (tenant = 'acme') => {
+    const { body } = await world.call('GET', `/v1/tenants/${tenant}/switches`);
+    return body.items.map(({ value }: { value: object }) => value);
+  };
+
+  it('are engaged by one person and released by two', async () => {
+    const engaged = await world.call(
+      'POST',
+      SWITCHES,
+      { ...agent, reason: 'loops' },
+      { as: 'tom' },
+    );
+    expect([engaged.status, engaged.body]).toEqual([201, { ...CHANGED, engaged: true }]);
+    // Engaging it again keeps who did it first.
+    await world.call('POST', SWITCHES, { ...agent, reason: 'again' }, { as: 'olga' });
+    const standing = { ...agent, by: 'tom', reason: 'loops', at: expect.any(Number) };
+    expect(await listed()).toEqual([{ ...standing, release: null }]);
+
+    const first = await world.call('POST', RELEASE, agent, { as: 'olga' });
+    expect([first.status, first.body]).toEqual([200, { ...CHANGED, engaged: true }]);
+    const same = await world.call('POST', RELEASE, agent, { as: 'olga' });
+    expect([same.status, same.body.error.code]).toEqual([409, 'switch.same_person']);
+    const release = { by: 'olga', reason: '', at: expect.any(Number) };
+    expect(await listed()).toEqual([{ ...standing, release }]);
+
+    const second = await world.call('POST', RELEASE, agent, { as: 'ada' });
+    expect([second.status, second.body]).toEqual([200, { ...CHANGED, engaged: false }]);
+    expect(await listed()).toEqual([]);
+    const third = await world.call('POST', RELEASE, agent, { as: 'ada' });
+    expect(third.body.error.code).toBe('thing.not_found');
+  });
+
+  it('of the whole installation are an operator’s of all tenants, and every tenant sees them', async () => {
+    const everything = '/v1/tenants/_platform/switches';
+    const body = { scope: 'global', reason: 'incident' };
+    const tom = await world.call('POST', everything, body, { as: 'tom' });
+    const vera = await world.call('POST', everything, body, { as: 'vera' });
+    expect([tom.body.error.code, vera.body.error.code]).toEqual([
+      'operator.tenant',
+      'operator.role',
+    ]);
+    expect((await world.call('POST', everything, body, { as: 'olga' })).status).toBe(201);
+    expect(await listed('acme')).toMatchObject([{ scope: 'global', id: '', by: 'olga' }]);
+    for (const as of ['olga', 'ada'] as const)
+      await world.call('POST', `${everything}/release`, { scope: 'global' }, { as });
+    expect(await listed('_platform')).toEqual([]);
+  });
+
+  const REFUSED: readonly (readonly [name: string, tenant: string, body: object, code: string])[] =
+    [
+      ['without a reason', 'acme', agent, 'request.schema'],
+      ['of an unknown scope', 'acme', { scope: 'class', id: 'a', reason: 'r' }, 'request.schema'],
+      ['of an agent without its id', 'acme', { scope: 'agent', reason: 'r' }, 'switch.place'],
+      ['of everything in a tenant', 'acme', { scope: 'global', reason: 'r' }, 'switch.place'],
+      ['of a tenant with an id', 'acme', { scope: 'tenant', id: 'x', reason: 'r' }, 'switch.place'],
+      ['of an agent of the platform', '_platform', { ...agent, reason: 'r' }, 'switch.place'],
+    ];
+  it.each(REFUSED)('%s are refused', async (_, tenant, body, code) => {
+    const answer = await world.call('POST', `/v1/tenants/${tenant}/switches`, body);
+    expect(answer.body.error.code).toBe(code);
+  });
+});
+
 describe('capabilities', () => {
   it('are minted, known before they are given out, and stored nowhere', async () => {
     const terms = {

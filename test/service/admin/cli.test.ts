@@ -196,6 +196,39 @@ describe('revocations', () => {
   });
 });
 
+describe('kill switches', () => {
+  it('are engaged, listed and released by two persons, also for everything', async () => {
+    await writeFile(join(dir, 'olga.token'), world.token('olga'), { mode: 0o600 });
+    const other = ['--as', join(dir, 'olga.token')];
+    for (const [what, name] of [
+      [['person', 'ann@example.com'], 'person ann@example.com'],
+      [['global'], 'global'],
+    ] as const) {
+      const killed = await run('kill', ...what, '--reason', 'incident 17');
+      expect([killed.code, killed.out.split('\n')[0]]).toEqual([
+        0,
+        `stopped ${name}; two persons release it`,
+      ]);
+      expect((await run('switches')).out).toContain('incident 17');
+      const asked = await run('release', ...what);
+      const again = await run('release', ...what);
+      const done = await run('release', ...what, ...other);
+      expect([asked.out.split('\n')[0], again.code, done.out.split('\n')[0]]).toEqual([
+        `waits for another person to release ${name}`,
+        1,
+        `released ${name}`,
+      ]);
+      expect(again.err).toContain('(switch.same_person)');
+    }
+    expect((await run('switches')).out).toBe('nothing is stopped\n');
+  });
+
+  it('without a reason are misuse', async () => {
+    const ran = await run('kill', 'global');
+    expect([ran.code, ran.err.includes('--reason')]).toEqual([2, true]);
+  });
+});
+
 describe('tools', () => {
   it('of a running tool server are registered as it lists them, and what people added stays', async () => {
     const port = await anyFreePort();

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WorkerAnswer } from '#contracts/call.ts';
 import { attenuate, decodeCapability } from '#contracts/capability.ts';
 import { CONTROL_KEYS } from '#contracts/control.ts';
-import { revocationIdOf, type RevocationKind } from '#contracts/stop.ts';
+import { PLATFORM } from '#contracts/ids.ts';
+import { revocationIdOf, type RevocationKind, type SwitchScope } from '#contracts/stop.ts';
 
 import { ALLOW_ALL, startWorld, type World } from '../../support/world.ts';
 
@@ -125,5 +126,62 @@ describe('a revoked caller', () => {
     await revoke(kind, id);
     await eventually(asked, 'capability.revoked');
     expect(await ask({})).toBe('policy.allowed');
+  });
+});
+
+describe('a kill switch', () => {
+  const engage = (scope: SwitchScope, id: string, tenant: string) =>
+    world.put(CONTROL_KEYS.switch(tenant, scope, id), { scope, id, by: 'o', reason: 'r', at: 1 });
+  const CASES: readonly (readonly [
+    scope: SwitchScope,
+    id: string,
+    others: Parameters<World['identity']>[0] | 'nobody',
+    question: Question,
+  ])[] = [
+    ['global', '', 'nobody', {}],
+    ['tenant', '', 'nobody', {}],
+    ['agent', 'shop-agent', { act: { sub: 'helper' } }, { capability: '' }],
+    ['tool', 'lookup_order', {}, { tool: 'refund_order', args: { order_id: 'o', amount: 1 } }],
+    ['upstream', 'shop', 'nobody', {}],
+    ['person', 'alice@example.com', { sub: 'bob@example.com' }, {}],
+    ['workflow', 'w', {}, {}],
+    ['session', 's', {}, { session_id: 'another' }],
+  ];
+  it.each(CASES)(
+    'for %s "%s" stops it and what is in it, until it is released',
+    async (scope, id, others, question) => {
+      const stopped = {
+        identity: await world.identity({ claims: { workflow: 'w' } }),
+        session_id: 's',
+      };
+      const tenant = scope === 'global' ? PLATFORM : world.tenant;
+      expect(await ask(stopped)).toBe('policy.allowed');
+      await engage(scope, id, tenant);
+      await eventually(stopped, 'capability.killed');
+      if (others !== 'nobody') {
+        const free = { ...question, identity: await world.identity(others) };
+        expect(await ask(free)).toBe('policy.allowed');
+      }
+      const seen = await ask({ ...stopped, ask: 'visible', upstream: 'shop' });
+      expect(seen).toBe(
+        scope === 'tool' ? 'capability.killed ' : 'capability.killed capability.killed',
+      );
+      await world.put(CONTROL_KEYS.switch(tenant, scope, id), null);
+      await eventually(stopped, 'policy.allowed');
+    },
+  );
+
+  it('is told before whatever is wrong with the capability, and its scope to the operator alone', async () => {
+    await engage('agent', 'shop-agent', world.tenant);
+    await eventually({ capability: 'not a capability' }, 'capability.killed');
+    const answer = await world.ask({ capability: open });
+    expect(JSON.stringify(answer)).not.toContain('kill switch');
+    const { state } = await world.operator.jsm.streams.info('DECISIONS');
+    const message = await world.operator.jsm.streams.getMessage('DECISIONS', {
+      seq: state.last_seq,
+    });
+    expect(message?.string()).toContain('kill switch: agent');
+    await world.put(CONTROL_KEYS.switch('acme', 'agent', 'shop-agent'), null);
+    await eventually({}, 'policy.allowed');
   });
 });

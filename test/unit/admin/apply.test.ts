@@ -38,6 +38,13 @@ const revoke = (id: string, by: string): Change => ({
   value: { kind: 'person', id, reason: 'left', by },
 });
 
+const kill = (action: 'engage' | 'release', id: string, by: string): Change => ({
+  kind: 'switch',
+  action,
+  target: '',
+  value: { scope: 'agent', id, by, reason: 'r' },
+});
+
 const CASES: readonly (readonly [
   name: string,
   tenant: TenantId,
@@ -136,6 +143,28 @@ const CASES: readonly (readonly [
         by: 'ada',
         at: 1_000,
       },
+    },
+  ],
+  [
+    'a kill switch that one person wants released, and another that two released',
+    ACME,
+    [
+      kill('engage', 'a', 'ada'),
+      kill('engage', 'b', 'ada'),
+      kill('release', 'a', 'olga'),
+      kill('release', 'b', 'olga'),
+      kill('release', 'b', 'ada'),
+    ],
+    {
+      'switch.acme.agent.ca978112ca1bbdcafac231b39a': {
+        scope: 'agent',
+        id: 'a',
+        by: 'ada',
+        reason: 'r',
+        at: 1_000,
+        release: { by: 'olga', reason: 'r', at: 1_002 },
+      },
+      'switch.acme.agent.3e23e8160039594a33894f6564': null,
     },
   ],
   [

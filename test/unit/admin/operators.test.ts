@@ -94,6 +94,24 @@ const RIGHTS: readonly (readonly [
     'operator.tenant',
   ],
   [
+    'an operator of all stops everything',
+    { roles: ['operator'] },
+    { role: 'operator', platformRole: 'operator', tenant: PLATFORM },
+    '',
+  ],
+  [
+    'an approver of all stops everything',
+    { roles: ['approver'] },
+    { role: 'operator', platformRole: 'operator', tenant: PLATFORM },
+    'operator.role',
+  ],
+  [
+    'an operator of a tenant stops everything',
+    { roles: ['operator'], tenants: [ACME] },
+    { role: 'operator', platformRole: 'operator', tenant: PLATFORM },
+    'operator.tenant',
+  ],
+  [
     'an admin of a tenant looks at the platform',
     { roles: ['admin'], tenants: [ACME] },
     { role: 'viewer', tenant: PLATFORM },

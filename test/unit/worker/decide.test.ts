@@ -108,9 +108,11 @@ describe('applyMode', () => {
     expect(applyMode(outcome, mode)).toBe(expected);
   });
 
-  it('never lifts identity, revocation, floor, evidence or an unknown tool', () => {
+  it('never lifts identity, revocation, kill, floor, evidence or an unknown tool', () => {
     const never = Object.keys(REASONS).filter((code) =>
-      /^(identity|evidence|service|request|tool|facts)\.|revoked|floor|unavailable/.test(code),
+      /^(identity|evidence|service|request|tool|facts)\.|revoked|killed|floor|unavailable/.test(
+        code,
+      ),
     );
     for (const code of never)
       expect(applyMode(refused(code as never), 'observe'), code).toBe('block');

@@ -5,7 +5,13 @@ import { describe, expect, it } from 'vitest';
 import type { TenantId } from '#contracts/ids.ts';
 import type { ControlView } from '#host/control-view.ts';
 
-import { revokedBy, withdrawnBy } from '../../../services/decision-worker/checks/stopped.ts';
+import {
+  killedBy,
+  revokedBy,
+  type Stoppable,
+  stoppableOf,
+  withdrawnBy,
+} from '../../../services/decision-worker/checks/stopped.ts';
 import { stopsOf } from '../../../services/decision-worker/points/stops.ts';
 
 const ACME = 'acme' as TenantId;
@@ -29,8 +35,7 @@ const BY = {
   workflow: 'refunds',
   task: 't-1',
 };
-const call = (task_id?: string) =>
-  ({ tenant: ACME, envelope: { ...(task_id === undefined ? {} : { task_id }) } }) as never;
+const call = (task_id?: string) => ({ tenant: ACME, envelope: { task_id } }) as never;
 
 const CALLERS: readonly (readonly [
   name: string,
@@ -88,5 +93,67 @@ describe('a revocation', () => {
       false,
       true,
     ]);
+  });
+});
+
+const STOPPABLE: Stoppable = {
+  tenant: ACME,
+  tool: 'refund_order',
+  upstream: 'shop',
+  actors: ['helper', 'planner'],
+  person: 'ann@example.com',
+  workflow: 'refunds',
+  sessions: ['s-1', 's-2'],
+};
+const KILLS: readonly (readonly [
+  name: string,
+  engaged: readonly [tenant: string, scope: string, id: string],
+  expected: string,
+])[] = [
+  ['everything', ['_platform', 'global', ''], 'global'],
+  ['its tenant', ['acme', 'tenant', ''], 'tenant'],
+  ['its agent', ['acme', 'agent', 'helper'], 'agent'],
+  ['an agent that it acts for', ['acme', 'agent', 'planner'], 'agent'],
+  ['its tool', ['acme', 'tool', 'refund_order'], 'tool'],
+  ['its upstream', ['acme', 'upstream', 'shop'], 'upstream'],
+  ['its person', ['acme', 'person', 'ann@example.com'], 'person'],
+  ['its workflow', ['acme', 'workflow', 'refunds'], 'workflow'],
+  ['the session of its identity', ['acme', 'session', 's-1'], 'session'],
+  ['the session that it names', ['acme', 'session', 's-2'], 'session'],
+  ['another tenant', ['other', 'tenant', ''], ''],
+  ['its tool in another tenant', ['other', 'tool', 'refund_order'], ''],
+  ['a tenant that calls itself everything', ['acme', 'global', ''], ''],
+  ['an upstream of its name', ['acme', 'upstream', 'refund_order'], ''],
+];
+
+describe('a kill switch', () => {
+  it.each(KILLS)('for %s', (_, [tenant, scope, id], expected) => {
+    const { stops, put } = feed();
+    put(`switch.${tenant}.${scope}.x`, { scope, id });
+    expect(killedBy(STOPPABLE, stops.engaged)).toBe(expected);
+    put(`switch.${tenant}.${scope}.x`, null);
+    expect(killedBy(STOPPABLE, stops.engaged)).toBe('');
+  });
+
+  it('is told by its widest scope', () => {
+    expect(killedBy(STOPPABLE, () => true)).toBe('global');
+    const only = killedBy(STOPPABLE, (_tenant, scope) => scope === 'tool' || scope === 'person');
+    expect(only).toBe('tool');
+  });
+
+  it('without an id reaches nobody who has none', () => {
+    const nameless = { ...STOPPABLE, upstream: '', person: '', workflow: '', sessions: ['', ''] };
+    const narrow = { ...nameless, tool: '', actors: [''] };
+    const engaged = (_tenant: string, scope: string) => scope !== 'global' && scope !== 'tenant';
+    expect(killedBy(narrow, engaged)).toBe('');
+  });
+
+  it('sees a call by what is proven and by what it names', () => {
+    const by = { ...BY, session: 's-1' };
+    const asked = { tenant: ACME, envelope: { tool: 'refund_order', session_id: 's-2' } };
+    expect(stoppableOf({ ...asked, tool: { upstream: 'shop' } } as never, by)).toEqual({
+      ...STOPPABLE,
+      actors: ['helper', 'helper', 'planner'],
+    });
   });
 });
