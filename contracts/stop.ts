@@ -7,8 +7,6 @@ import { hash } from 'node:crypto';
 
 import { Type, type Static } from 'typebox';
 
-import { tokenOf } from './ids.ts';
-
 /** Any id as its issuer writes it. No control characters. */
 const StoppedId = Type.String({ pattern: '^[^\\u0000-\\u001f\\u007f]{1,256}$' });
 
@@ -104,9 +102,9 @@ export const Switch = Type.Object(
 );
 export type Switch = Static<typeof Switch>;
 
-/** What the leaf of the event names. The leaf stays for good, so a person stands there only as a hash. */
+/** What the leaf of the event names. The leaf stays for good, so a person stands in the payload only, not even hashed. */
 export const stopTarget = (kind: string, id: string): string =>
-  id === '' ? kind : `${kind}:${kind === 'person' ? tokenOf(id) : id}`;
+  id === '' || kind === 'person' ? kind : `${kind}:${id}`;
 
 /** Revocation id of the link that a signature of a capability ends. */
 export const revocationIdOf = (signature: Uint8Array): string => hash('sha256', signature, 'hex');
