@@ -98,5 +98,5 @@ function refusalIn(answer: Answer | undefined): ErrorDetail | undefined {
 
 function retryAfterOf(response: Response): { readonly retryAfter?: number } {
   const header = response.headers.get('retry-after') ?? '';
-  return /^\d+$/.test(header) ? { retryAfter: Number(header) } : {};
+  return /^\d{1,9}$/.test(header) ? { retryAfter: Number(header) } : {};
 }

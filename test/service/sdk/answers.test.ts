@@ -80,6 +80,11 @@ const CASES: Case[] = [
     { status: 429, headers: { 'retry-after': '1' }, body: refusal('service.agent_rate') },
     failed('Unavailable', 'service.agent_rate', { retry_after: 1 }),
   ],
+  [
+    'a wait that is no number of seconds',
+    { status: 503, headers: { 'retry-after': '9'.repeat(5_000) }, body: refusal('service.stale') },
+    failed('Unavailable', 'service.stale', { retry_after: null }),
+  ],
   ['a page of a proxy', { status: 502, body: '<html>' }, ODD],
   ['success without a decision', { body: { verdict: 'allow' } }, ODD],
   ['a page where a decision was asked for', { body: '<html>allow</html>' }, ODD],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ _AGAIN = "Try again in a moment; nothing was allowed."
 
 def _unavailable(code: str, message: str, help: str, retry_after: str = "") -> Unavailable:
     error = Unavailable(code, message, help)
-    error.retry_after = int(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
+    error.retry_after = int(retry_after) if re.fullmatch("[0-9]{1,9}", retry_after) else None
     return error
 
 
