@@ -84,3 +84,38 @@ export const anyCall: fc.Arbitrary<CapabilityCall> = fc.record({
   audience: fc.constantFrom('gateway', ''),
   nowMs: fc.integer({ min: 1_699_999_999_000, max: 1_700_000_101_000 }),
 });
+
+/** Parts of the JSON of a capability, whole and odd ones. */
+const PIECES = [
+  '{"v":4',
+  '"jti":"a"',
+  '}',
+  '"nbf":2',
+  '"v":4',
+  '"iat":1.0',
+  '"iat":1e0',
+  '"sub":"\\ud800"',
+  '"__proto__":{}',
+  '"cav":null',
+  '"cav":[]',
+  '"cav":[{"t":"exp","exp":1}]',
+  '"cav":[{"t":"exp","exp":1.0}]',
+  '"cav":[{"t":"task","task":"\\u2028"}]',
+  '"cav":[{"t":"args","path":"/a","equals":-0}]',
+  '"cav":[{"t":"args","path":"/a","equals":"\\ud800"}]',
+  '"cav":[{"t":"args","path":"/a","min":0.0000001}]',
+  '"cav":[{"t":"args","path":"/a","min":1e400}]',
+  '"cav":[{"t":"args","path":"/a","one_of":[1,"1"]}]',
+];
+const piece = fc.constantFrom(...PIECES);
+/** All that must stand before and after the caveats. */
+const HEAD = '{"v":4,"jti":"a","root_jti":"a","iss":"a","tenant":"a","zone":"a","sub":"a","iat":1';
+const TAIL = `"sig":"${'A'.repeat(43)}"}`;
+
+/** Texts of which some are capabilities, and most nearly are; their signatures are made up. */
+export const anyCapabilityText: fc.Arbitrary<string> = fc
+  .oneof(
+    fc.array(piece, { maxLength: 9 }).map((parts) => parts.join(',')),
+    fc.array(piece, { maxLength: 2 }).map((parts) => [HEAD, ...parts, TAIL].join(',')),
+  )
+  .map((text) => Buffer.from(text).toString('base64url'));

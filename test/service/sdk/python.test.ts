@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { attenuate as narrow, mintCapability, verifyCapability } from '#contracts/capability.ts';
-import { anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
+import { anyCapabilityText, anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
 import { hasPython, NO_PYTHON, type PythonSdk, startPythonSdk } from '#test/support/sdk.ts';
 import { readVectors } from '#test/support/vectors.ts';
 import toolPatterns from '#test/vectors/capabilities/tool-patterns.json' with { type: 'json' };
@@ -113,6 +113,16 @@ describe.skipIf(!there)('the Python SDK', () => {
         expect((await narrowed(ROOT, narrowing))['result']).toBe(here);
       }),
       { numRuns: 1_000 },
+    );
+  });
+
+  test('any text is a capability for both SDKs or for neither', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyCapabilityText, async (token) => {
+        const here = resultOf(() => attenuate(token, {}));
+        expect((await narrowed(token, {}))['result']).toBe(here);
+      }),
+      { numRuns: 2_000 },
     );
   });
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 
 import { attenuate as narrow, mintCapability, verifyCapability } from '#contracts/capability.ts';
 import type { Caveat } from '#contracts/capability/caveats.ts';
-import { anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
+import { anyCapabilityText, anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
 import { readVectors } from '#test/support/vectors.ts';
 import toolPatterns from '#test/vectors/capabilities/tool-patterns.json' with { type: 'json' };
 
@@ -109,41 +109,9 @@ test('2,000 random chains are those of contracts, and are verified', () => {
   );
 });
 
-/** Parts of the JSON of a capability, whole and odd ones. */
-const PIECES = [
-  '{"v":4',
-  '"jti":"a"',
-  '}',
-  '"nbf":2',
-  '"v":4',
-  '"iat":1.0',
-  '"iat":1e0',
-  '"sub":"\\ud800"',
-  '"__proto__":{}',
-  '"cav":null',
-  '"cav":[]',
-  '"cav":[{"t":"exp","exp":1}]',
-  '"cav":[{"t":"exp","exp":1.0}]',
-  '"cav":[{"t":"task","task":"\\u2028"}]',
-  '"cav":[{"t":"args","path":"/a","equals":-0}]',
-  '"cav":[{"t":"args","path":"/a","equals":"\\ud800"}]',
-  '"cav":[{"t":"args","path":"/a","min":0.0000001}]',
-  '"cav":[{"t":"args","path":"/a","min":1e400}]',
-  '"cav":[{"t":"args","path":"/a","one_of":[1,"1"]}]',
-];
-
 test('any text is a capability for both or for neither', () => {
-  const pieces = fc.constantFrom(...PIECES);
-  const whole =
-    '{"v":4,"jti":"a","root_jti":"a","iss":"a","tenant":"a","zone":"a","sub":"a","iat":1';
-  const end = `"sig":"${'A'.repeat(43)}"}`;
-  const texts = fc.oneof(
-    fc.array(pieces, { maxLength: 9 }).map((parts) => parts.join(',')),
-    fc.array(pieces, { maxLength: 2 }).map((parts) => [whole, ...parts, end].join(',')),
-  );
   fc.assert(
-    fc.property(texts, (text) => {
-      const token = Buffer.from(text).toString('base64url');
+    fc.property(anyCapabilityText, (token) => {
       const here = fault(() => inspect(token)) === undefined;
       const there = fault(() => attenuateByContracts(token)) === undefined;
       expect(here).toBe(there);
