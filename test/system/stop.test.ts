@@ -133,7 +133,9 @@ describe('a worker that comes later', () => {
     const scope = { scope: 'tool', id: 'lookup_order' };
     const body = { ...scope, reason: 'wrong amounts' };
     const killed = changed(await live.admin('POST', 'switches', body));
-    const workers = Object.keys(live.system.pids()).filter((name) => /^decision-worker/.test(name));
+    const workers = Object.keys(live.system.pids()).filter((name) =>
+      name.startsWith('decision-worker'),
+    );
     for (const worker of workers) await live.system.restart(worker);
     expect([workers.length, await answers(killed)]).toEqual([2, ['capability.killed']]);
   });
