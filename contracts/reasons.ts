@@ -162,6 +162,12 @@ export const REASONS = {
     ['What is known about rights is too old to decide.', RETRY_LATER],
     RETRY,
   ),
+  'service.clock': row(
+    'service',
+    503,
+    ['The clocks of this service disagree.', RETRY_LATER],
+    RETRY,
+  ),
   'service.behind': row(
     'service',
     503,

@@ -113,7 +113,8 @@ export const BUCKETS = {
   calls: {
     kind: 'kv',
     ageMaxMs: DAY_MS,
-    bytesMax: 1024 * MIB,
+    // About 1 KB for each id of the last 24 hours: 6 million of them, 70 a second all day.
+    bytesMax: 6144 * MIB,
     purpose: 'idempotency claims and answers',
   },
   approvals: {

@@ -47,4 +47,29 @@ function checkIssuer(view: ControlView, tenant: TenantId, id: string, issuer: Is
       path: '/issuer',
     });
   }
+  refuseForeignTokens(view, tenant, issuer);
+}
+
+/**
+ * Two tenants may share an issuer; what the tenant claim says must tell them apart. Else one tenant could claim the
+ * other's tokens, and the ingress, which cannot choose, would refuse them all. Names nobody: tenants do not see each other.
+ */
+function refuseForeignTokens(view: ControlView, tenant: TenantId, issuer: Issuer): void {
+  const meaning = (one: Issuer, owner: string) =>
+    JSON.stringify([one.issuer, one.claims?.tenant ?? 'tenant', one.tenant_value ?? owner]);
+  const mine = meaning(issuer, tenant);
+  const taken = view.keys('issuer.').some((key) => {
+    const owner = key.split('.')[1] ?? '';
+    const value = view.get<Issuer>(key)?.value ?? null;
+    return owner !== tenant && value !== null && meaning(value, owner) === mine;
+  });
+  if (taken) {
+    throw new AdminError(
+      'issuer.taken',
+      'This tenant claim of this issuer is registered already.',
+      {
+        path: '/tenant_value',
+      },
+    );
+  }
 }

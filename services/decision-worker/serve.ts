@@ -87,6 +87,8 @@ async function answerTo(lines: CallLines, parts: ServeParts): Promise<WorkerAnsw
     return undefined;
   }
   const asked = { envelope, trace: [] };
+  // A clock that is behind would take expired tokens for valid ones.
+  if (envelope.sent_at > at + CLOCK_SKEW_MS) return refused(asked, 'service.clock');
   if (parts.view.ageMs() > STALE_MS) return refused(asked, 'service.stale');
   const { min_revision: revision } = envelope;
   if (parts.bundles.unready(envelope.tenant)) await parts.bundles.settled(envelope.tenant);

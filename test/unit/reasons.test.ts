@@ -35,6 +35,7 @@ const SHOWN = {
   'service.malformed_answer': 'service/ingress/ask.test.ts',
   'service.overloaded': 'service/ingress/ask.test.ts',
   'service.stale': 'service/worker/stale.test.ts',
+  'service.clock': 'service/worker/stale.test.ts',
   'service.behind': 'service/worker/decisions.test.ts',
   'service.tenant_rate': 'unit/ingress/admission.test.ts',
   'service.agent_rate': 'unit/ingress/admission.test.ts',
