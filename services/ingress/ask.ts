@@ -16,6 +16,8 @@ import type { Reason } from '#contracts/reasons.ts';
 import { shardOf, SUBJECTS } from '#contracts/subjects.ts';
 import type { Bus, Msg } from '#host/nats.ts';
 
+import { type Backlog, createBacklog } from './backlog.ts';
+
 /** One call to be decided: an envelope without what `ask` adds itself, and the arguments. */
 export interface Question extends Omit<CallEnvelope, 'v' | 'n' | 'sent_at' | 'remaining_ms'> {
   /** Canonical JSON text: the very bytes that are judged, hashed, recorded and forwarded. */
@@ -28,7 +30,7 @@ export interface Question extends Omit<CallEnvelope, 'v' | 'n' | 'sent_at' | 're
 export type Ask = (question: Question) => Promise<WorkerAnswer>;
 
 export interface AskOptions {
-  /** Calls that wait for an answer at most; one tenant may have half of them. */
+  /** Calls that wait for an answer at most, however fast the workers are; one tenant may have half of those that may. */
   readonly inFlightMax?: number;
   /** An answer that nobody waits for any more: late, given twice, or of an unknown call. */
   readonly onStray?: () => void;
@@ -75,7 +77,7 @@ export function createAsk(bus: Bus, options: AskOptions = {}): Asking {
 
 class Calls {
   readonly #bus: Bus;
-  readonly #inFlightMax: number;
+  readonly #backlog: Backlog;
   readonly #onStray: () => void;
   /** Own to this process: replicas share the inbox of their user. */
   readonly #inbox: string;
@@ -94,7 +96,7 @@ class Calls {
 
   constructor(bus: Bus, options: AskOptions) {
     this.#bus = bus;
-    this.#inFlightMax = options.inFlightMax ?? IN_FLIGHT_MAX;
+    this.#backlog = createBacklog(options.inFlightMax ?? IN_FLIGHT_MAX);
     this.#onStray = options.onStray ?? (() => undefined);
     this.#inbox = `${bus.inbox}.${randomBytes(9).toString('hex')}.`;
     this.#subscription = bus.subscribe(`${this.#inbox}*`, {}, (message) => this.#take(message));
@@ -106,11 +108,13 @@ class Calls {
   readonly ask: Ask = (question) => {
     if (this.#closed || !this.#bus.connected()) return refusal('service.bus_away');
     const lane = this.#lane(question);
-    if (this.#inFlight >= this.#inFlightMax || lane.inFlight * 2 >= this.#inFlightMax) {
+    const now = performance.now();
+    const limit = this.#backlog.limit(now);
+    if (this.#inFlight >= limit || lane.inFlight * 2 >= limit) {
       return refusal('service.overloaded');
     }
     return new Promise((resolve) => {
-      const deadline = performance.now() + question.deadlineMs;
+      const deadline = now + question.deadlineMs;
       this.#enqueue({ question, lane, deadline, resolve, number: -1 });
     });
   };
@@ -213,6 +217,7 @@ class Calls {
     }
     const now = performance.now();
     for (const answer of answers) {
+      this.#backlog.answered(); // a late one too: it says what the workers achieve
       const call = this.#waiting.get(answer.n);
       if (call === undefined) this.#onStray();
       // The sweep may be late; an allow after the deadline must not pass for that.

@@ -64,7 +64,8 @@ export const IngressConfig = Type.Object({
   COUNTERSIGN_CALLS_IN_FLIGHT_MAX: Type.Integer({
     minimum: 2,
     default: 10_000,
-    description: 'Calls that wait for a worker at most; one tenant may have half of them.',
+    description:
+      'Calls that wait for a worker at most, however fast the workers are; one tenant may have half of those that may.',
   }),
 });
 export type IngressConfig = Static<typeof IngressConfig>;
