@@ -23,6 +23,8 @@ export interface LoadJob {
     readonly headers: Readonly<Record<string, string>>;
     readonly body: string;
   }[];
+  /** Of the open loop, at most; an arrival beyond waits, and its wait counts. */
+  readonly connectionsMax?: number;
   /** Takes the `decision_id` of every answer, those of the warm-up too: one line each. */
   readonly idsFile?: string;
 }
@@ -128,7 +130,8 @@ class Load {
   }
 
   #connectionWithin(): Connection | undefined {
-    return this.#connections.length < CONNECTIONS_MAX ? this.#connection() : undefined;
+    const { connectionsMax = CONNECTIONS_MAX } = this.#job;
+    return this.#connections.length < connectionsMax ? this.#connection() : undefined;
   }
 
   #connection(): Connection {

@@ -149,7 +149,7 @@ async function best(all: readonly Step[], batches: number): Promise<Record<strin
 
 function envelopeLine(request: Requests[number]): string {
   const body = parseStrict(Buffer.from(request.body)) as JsonObject;
-  const { tool, upstream, arguments: args, ...context } = body;
+  const { tool, upstream, arguments: args, ...context } = body as unknown as DecisionRequest;
   return encodeCalls([
     {
       envelope: {
@@ -162,13 +162,13 @@ function envelopeLine(request: Requests[number]): string {
         remaining_ms: 1_000,
         identity: request.headers['authorization']?.slice('Bearer '.length) ?? '',
         capability: request.headers['countersign-capability'] ?? '',
-        tool: String(tool),
-        upstream: String(upstream),
+        tool,
+        upstream: upstream ?? '',
         forwards: false,
         client: { address: '127.0.0.1', name: 'bench', version: '', era: '' },
         ...context,
       },
-      args: canonical(args as JsonObject),
+      args: canonical(args),
     },
   ]);
 }

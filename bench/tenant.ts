@@ -140,9 +140,10 @@ export async function fillTenant(
     readonly policy: NamedBundle;
     readonly ceilings?: Budgets['ceilings'];
     readonly callIds?: boolean;
+    readonly agents?: number;
   },
 ): Promise<Requests> {
-  const { provider, policy, ceilings = [], callIds = false } = from;
+  const { provider, policy, ceilings = [], callIds = false, agents = AGENTS } = from;
   await writer.put(CONTROL_KEYS.issuer(tenant, 'idp'), {
     issuer: ISSUER,
     jwks: { keys: [provider.jwk] },
@@ -155,9 +156,9 @@ export async function fillTenant(
   }
   await writer.activate(tenant, policy);
   if (ceilings.length > 0) await writer.put(CONTROL_KEYS.budgets(tenant), { ceilings });
-  const agents = Array.from({ length: AGENTS }, (_, index) => `support-${index}`);
   return Promise.all(
-    agents.map(async (agent) => {
+    Array.from({ length: agents }, async (_, index) => {
+      const agent = `support-${index}`;
       await writer.put(CONTROL_KEYS.agent(tenant, agent), { class: 'support', issuer: 'idp' });
       return {
         headers: {
