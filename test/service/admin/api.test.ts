@@ -106,18 +106,6 @@ describe('things that are put', () => {
     ]);
   });
 
-  it('an issuer may be shared by tenants, its tokens of one tenant not claimed by another', async () => {
-    const shared = { ...ISSUER, issuer: 'https://shared.example' };
-    const put = (tenant: string, value: object) =>
-      world.call('PUT', `/v1/tenants/${tenant}/issuers/shared`, value);
-    expect(await put('theirs', shared)).toMatchObject({ status: 200 });
-    expect(await put('acme', shared)).toMatchObject({ status: 200 });
-    expect(await put('acme', { ...shared, tenant_value: 'theirs' })).toMatchObject({
-      status: 409,
-      body: { error: { code: 'issuer.taken', path: '/tenant_value' } },
-    });
-  });
-
   it('what nobody has put is empty, not missing', async () => {
     const budgets = await world.call('GET', '/v1/tenants/new/budgets');
     const settings = await world.call('GET', '/v1/tenants/new');
@@ -132,6 +120,18 @@ describe('things that are put', () => {
       policy: null,
       floor: null,
       counts: { agents: 2, facts: 0, issuers: 1, tools: 2, upstreams: 1 },
+    });
+  });
+
+  it('an issuer may be shared by tenants, its tokens of one tenant not claimed by another', async () => {
+    const shared = { ...ISSUER, issuer: 'https://shared.example' };
+    const put = (tenant: string, value: object) =>
+      world.call('PUT', `/v1/tenants/${tenant}/issuers/shared`, value);
+    expect(await put('theirs', shared)).toMatchObject({ status: 200 });
+    expect(await put('acme', shared)).toMatchObject({ status: 200 });
+    expect(await put('acme', { ...shared, tenant_value: 'theirs' })).toMatchObject({
+      status: 409,
+      body: { error: { code: 'issuer.taken', path: '/tenant_value' } },
     });
   });
 });
