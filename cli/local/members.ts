@@ -82,6 +82,7 @@ export function serviceMember(around: Surroundings, { name, service }: Instance)
       startOurs(around, {
         name,
         entry: service.entry,
+        ...(service.background === undefined ? {} : { background: service.background }),
         env: {
           ...service.env(around.site),
           COUNTERSIGN_HEALTH_PORT: String(port),
@@ -115,7 +116,12 @@ export async function prepareRoles(site: PreparedSite): Promise<void> {
 
 async function startOurs(
   { dir }: Surroundings,
-  ours: { name: string; entry: string; env: Readonly<Record<string, string>> },
+  ours: {
+    name: string;
+    entry: string;
+    background?: true;
+    env: Readonly<Record<string, string>>;
+  },
 ): Promise<OwnedProcess> {
   const file = join(CHECKOUT, ours.entry);
   if (!existsSync(file)) {
@@ -129,6 +135,7 @@ async function startOurs(
     env: { ...inherited(), NODE_COMPILE_CACHE: join(dir, 'compile-cache'), ...ours.env },
     logFile: logFile(dir, ours.name),
     channel: true,
+    ...(ours.background === undefined ? {} : { background: ours.background }),
   });
 }
 

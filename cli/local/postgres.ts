@@ -79,6 +79,8 @@ async function startOnce(
     ...options.settings,
   };
   const server = await startProcess({
+    // No decision waits for it.
+    background: true,
     name: 'postgres',
     command: join(native, 'bin', 'postgres'),
     args: [

@@ -2,6 +2,7 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { CliError } from '#cli/output.ts';
@@ -25,6 +26,8 @@ export interface ProcessOptions {
   readonly channel?: boolean;
   /** Further `setpriv` options, to run as another user. Linux only. */
   readonly privileges?: readonly string[];
+  /** Runs with low priority: its work can wait for that of the others on this machine. */
+  readonly background?: true;
 }
 
 export interface Exit {
@@ -86,6 +89,9 @@ export class OwnedProcess {
   }
 }
 
+/** Niceness of what can wait (setpriority(2)): served with what the others leave. */
+const BACKGROUND = 10;
+
 /** Starts a child. Throws CliError when the program cannot be started at all. */
 export async function startProcess(options: ProcessOptions): Promise<OwnedProcess> {
   const [command, args] = withPrivileges(options);
@@ -107,6 +113,7 @@ export async function startProcess(options: ProcessOptions): Promise<OwnedProces
       reject(new CliError(`${options.name} cannot be started: ${cause.message}`, { cause })),
     );
   });
+  if (options.background === true && child.pid !== undefined) setPriority(child.pid, BACKGROUND);
   if (child.pid === undefined) throw new CliError(`${options.name} has no process id`);
   const identity = (await identify(child.pid)) ?? { pid: child.pid, startedAt: '' };
   return new OwnedProcess(options, identity, exited);

@@ -31,6 +31,8 @@ export interface ServiceSpec {
   readonly replicas: number;
   /** True when the seed talks to it, so that it must be ready before the rest can be. */
   readonly isSeeded?: true;
+  /** Its work can wait for that of the others. */
+  readonly background?: true;
   readonly env: (site: Site) => Environment;
 }
 
@@ -86,6 +88,8 @@ export const PROCESSES: ProcessTable = {
       name: 'audit-chainer',
       entry: 'services/audit-chainer/main.ts',
       replicas: 1,
+      // Records wait in the stream; a decision on the same cores does not.
+      background: true,
       env: (site) => ({
         ...bus(site, 'audit-chainer'),
         ...macKeys(site, 'audit-chainer', [
