@@ -16,15 +16,8 @@ export interface Observer {
   readonly onError: (check: Stage, error: unknown) => void;
 }
 
-/**
- * Every n-th check goes into the histogram: recording costs as much as a cheap check. Not a multiple of five, so that
- * each check has its turn; the record of a decision has the duration of every check.
- */
-const OBSERVED_EACH = 16;
-
 /** The same checks, observed, and closed against anything they throw. */
 export function guarded(checks: Checks, observer: Observer): Checks {
-  let observed = 0;
   const around =
     <Rest extends unknown[], T>(
       check: Stage,
@@ -42,8 +35,7 @@ export function guarded(checks: Checks, observer: Observer): Checks {
       }
       const micros = Math.round((performance.now() - start) * 1_000);
       call.trace.push({ check, micros, ok: result.ok, reason: result.ok ? '' : result.reason });
-      observed = (observed + 1) % OBSERVED_EACH;
-      if (observed === 0) observer.durations.record(micros / 1e6, { check, ok: result.ok });
+      observer.durations.record(micros / 1e6, { check, ok: result.ok });
       return result;
     };
   return {
