@@ -17,6 +17,8 @@ import {
   SwitchAnswer,
   ToolsRequest,
 } from './admin-bodies.ts';
+import { APPROVAL_OPERATIONS } from './approval-api.ts';
+import { ApprovalRoutes } from './approval-route.ts';
 import { AUDIT_OPERATIONS } from './audit-api.ts';
 import { UpstreamName } from './call.ts';
 import {
@@ -33,7 +35,7 @@ import {
   Tool,
   Upstream,
 } from './control.ts';
-import { DecisionIdSchema, RevisionSchema } from './ids.ts';
+import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
 import { Revocation, RevocationRequest, Switch, SwitchEngage, SwitchRelease } from './stop.ts';
 
 export interface Operation {
@@ -286,12 +288,25 @@ export const ADMIN_OPERATIONS = {
 
   getBudgets: get(`${TENANT}/budgets`, 'Ceilings of a tenant.', item(Budgets)),
   putBudgets: put(`${TENANT}/budgets`, 'operator', 'Set all ceilings of a tenant.', Budgets),
+
+  getRoutes: get(
+    `${TENANT}/routes`,
+    'Who may approve held calls, and whom to tell when.',
+    item(ApprovalRoutes),
+  ),
+  putRoutes: put(
+    `${TENANT}/routes`,
+    'admin',
+    'Set all routes of a tenant. Calls that are held already keep theirs.',
+    ApprovalRoutes,
+  ),
 } as const satisfies Readonly<Record<string, Operation>>;
 
 /** Every table of operations that admin serves; the documents are made from all of them. */
 export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [
   ADMIN_OPERATIONS,
   AUDIT_OPERATIONS,
+  APPROVAL_OPERATIONS,
 ];
 
 /** Names of path parameters in order. */
@@ -305,6 +320,7 @@ export const PATH_PARAMETERS = {
   digest: Digest,
   agent: AgentId,
   decision: DecisionIdSchema,
+  approval: ApprovalIdSchema,
 } as const;
 
 /** What an operation takes in its body. */

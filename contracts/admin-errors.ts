@@ -146,6 +146,38 @@ export const ADMIN_ERRORS = {
     'The change was not acknowledged, so it may or may not take effect.',
     'Send it again; a repeated change does no harm.',
   ),
+  'approval.not_found': row(404, 'There is no such held call in this tenant.', 'List what waits.'),
+  'approval.ended': row(
+    409,
+    'This call does not wait any more.',
+    'Look at it: somebody decided it, or it ended by itself.',
+  ),
+  'approval.not_approver': row(
+    403,
+    'You are not among those who may decide this call now.',
+    'Its plan says who is.',
+  ),
+  'approval.self': row(
+    403,
+    'You asked for this call, or it runs on your behalf.',
+    'Another person has to decide it.',
+  ),
+  'approval.voted': row(409, 'You have said yes already; it takes another person.', ASK_ADMIN),
+  'approval.incomplete': row(
+    409,
+    'What you saw of this call is not everything, or not what it is now.',
+    'Show it again and approve what is shown. It can be denied as it is.',
+  ),
+  'approval.step_up': row(
+    403,
+    'This takes a second factor that is fresh.',
+    'Sign in with it on the page, then decide there.',
+  ),
+  'approval.unavailable': row(
+    503,
+    'The approval service does not answer; held calls stay held.',
+    'Send it again; a repeated decision does no harm.',
+  ),
   'audit.unavailable': row(
     503,
     'The database of the audit trail does not answer; decisions and changes go on and are not lost.',

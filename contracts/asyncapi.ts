@@ -4,16 +4,18 @@
  */
 import { type TSchema, Type } from 'typebox';
 
+import { ApprovalEventValue, ApprovalLeaf } from './approval.ts';
 import { CallEnvelope, WorkerAnswer } from './call.ts';
 import { ChainEntry } from './chain.ts';
 import { CHANGES } from './change.ts';
 import { ControlLeaf } from './control.ts';
 import { DecisionLeaf } from './decision.ts';
+import { HeldAsk } from './held.ts';
 import { OutcomeLeaf } from './outcome.ts';
 import { Payload } from './payload.ts';
 import { PolicyOutput } from './policy.ts';
 import { STREAMS } from './streams.ts';
-import { HEADERS, WORKER_QUEUE } from './subjects.ts';
+import { APPROVAL_EVENTS, HEADERS, HELD_QUEUE, WORKER_QUEUE } from './subjects.ts';
 
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
@@ -30,9 +32,12 @@ const LINES: Readonly<Record<string, readonly [schema: TSchema, what: string]>> 
   ],
   'outcome-leaf': [OutcomeLeaf, 'First line of an outcome record.'],
   'control-leaf': [ControlLeaf, 'First line of a control event.'],
+  'approval-leaf': [ApprovalLeaf, 'First line of an event of a held call.'],
+  'approval-value': [ApprovalEventValue, 'Section `value` of such an event.'],
+  'held-ask': [HeldAsk, 'What surfaces ask of approval-escalation.'],
   payload: [
     Payload,
-    'Second line of every record: sections with the salts of their commitments. A decision has `input` (policy-input) and `evidence`, an outcome `detail`, a control event `value`.',
+    'Second line of every record: sections with the salts of their commitments. A decision has `input` (policy-input) and `evidence`, an outcome `detail`, a control event `value`, an event of a held call `value` (approval-value).',
   ],
   'chain-entry': [ChainEntry, 'What the hash of a chain row covers.'],
   'policy-output': [PolicyOutput, 'The only answer of a policy that counts.'],
@@ -93,7 +98,34 @@ const CHANNELS: Readonly<Record<string, Channel>> = {
     parameters: ['tenant'],
     stream: 'DECISIONS',
     writer: 'decision-worker',
-    readers: ['audit-chainer'],
+    readers: ['audit-chainer', 'approval-escalation'],
+  },
+  uses: {
+    address: 'v1.use.{tenant}.{approval}.{k}',
+    description:
+      'The decision that used an approval for the k-th time: the only message that this subject ever has.',
+    lines: ['decision-leaf', 'payload'],
+    parameters: ['tenant', 'approval', 'k'],
+    stream: 'DECISIONS',
+    writer: 'decision-worker',
+    readers: ['audit-chainer', 'approval-escalation'],
+  },
+  approvals: {
+    address: 'v1.approval.{tenant}.{event}.{approval}',
+    description: 'A step of a held call.',
+    lines: ['approval-leaf', 'payload'],
+    parameters: ['tenant', 'event', 'approval'],
+    stream: 'APPROVALS',
+    writer: 'approval-escalation',
+    readers: ['audit-chainer', 'notifier'],
+  },
+  held: {
+    address: 'v1.held.{tenant}',
+    description: `Request-reply in queue group ${HELD_QUEUE}. What surfaces ask of, and tell, approval-escalation.`,
+    lines: ['held-ask'],
+    parameters: ['tenant'],
+    writer: 'admin, ingress, notifier',
+    readers: ['approval-escalation'],
   },
   outcomes: {
     address: 'v1.outcome.{tenant}.{shard}',
@@ -119,6 +151,9 @@ const PARAMETERS: Readonly<Record<string, string>> = {
   tenant: 'Tenant, one token; `_platform` for the platform itself.',
   shard: 'Number of the shard.',
   kind: 'Kind of control event.',
+  event: `What happened: ${APPROVAL_EVENTS.join(', ')}.`,
+  approval: 'Id of the approval.',
+  k: 'Which of its uses, from 1.',
 };
 
 const MAC_HEADERS = {

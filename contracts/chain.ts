@@ -8,10 +8,14 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 
 import { canonical, type Json } from './json.ts';
-import type { ControlKind } from './subjects.ts';
+import type { ApprovalEvent, ControlKind } from './subjects.ts';
 
 /** What a chain holds. Readers MUST take an unknown kind for what it is: an entry they cannot explain. */
-export type ChainKind = 'decision' | 'outcome' | `control.${ControlKind}`;
+export type ChainKind =
+  | 'decision'
+  | 'outcome'
+  | `approval.${ApprovalEvent}`
+  | `control.${ControlKind}`;
 
 /** Where a record came from. */
 export const ChainSource = Type.Object(

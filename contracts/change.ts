@@ -5,6 +5,7 @@
 import { Type, type Static, type TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 
+import { ApprovalRoutes } from './approval-route.ts';
 import { ToolName, UpstreamName } from './call.ts';
 import {
   ActivePolicy,
@@ -54,6 +55,7 @@ export const CHANGES = {
   policy: { put: StoredPolicy, activate: ActivePolicy },
   facts: { change: Type.Object({ changes: Type.Array(FactChange, { minItems: 1 }) }, closed) },
   budgets: { put: Budgets },
+  routes: { put: ApprovalRoutes },
   operator: { put: Operator, delete: Nothing },
   /** There is no way back: what was revoked is granted anew under another id. */
   revocation: { revoke: RevocationOrder },

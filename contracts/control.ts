@@ -236,6 +236,15 @@ export const Operator = Type.Object(
     roles: Type.Array(Role, { minItems: 1 }),
     token_hash: Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }),
     tenants: Type.Optional(Type.Array(TenantIdSchema)),
+    /** Who they are to the issuers of agents' identities: whoever asked for a call cannot approve it. */
+    identities: Type.Optional(
+      Type.Array(
+        Type.Object({ issuer: name(512), subject: name(256) }, { additionalProperties: false }),
+        {
+          maxItems: 16,
+        },
+      ),
+    ),
   },
   { additionalProperties: false },
 );
@@ -293,6 +302,7 @@ export const CONTROL_KEYS = {
   bundle: (tenant: string, digest: string) => `bundle.${tenant}.${digest.slice(7)}`,
   fact: (tenant: string, key: string) => `fact.${tenant}.${key}`,
   budgets: (tenant: string) => `budget.${tenant}`,
+  routes: (tenant: string) => `routes.${tenant}`,
   operator: (id: string) => `operator.${encodeKey(id)}`,
   /** Ids of persons are among them, so the key has only a hash. */
   revocation: (tenant: string, kind: RevocationKind, id: string) =>

@@ -3,6 +3,7 @@
  * and buckets; and the nats.conf made of it, which every shape runs. Permissions bound what a process can reach; that
  * a record is its writer's is proved by its MAC (mac.ts).
  */
+import { APPROVAL_KEYS } from './approval.ts';
 import {
   type BucketName,
   BUCKETS,
@@ -60,12 +61,20 @@ const TRIMMED = ['DECISIONS', 'OUTCOMES', 'APPROVALS', 'CONTROL'] as const satis
 
 const own = (process: string) => `${inboxPrefix(process)}.>`;
 
+/** What a process hears beside its own inbox. */
+const LISTENS: Readonly<Record<string, readonly string[]>> = {
+  'decision-worker': [SUBJECTS.calls],
+  'approval-escalation': [SUBJECTS.helds],
+  ingress: [APPROVAL_KEYS.idSubjects],
+};
+
 function publishes(): Record<string, readonly string[]> {
   return {
     ingress: [
       SUBJECTS.calls,
       SUBJECTS.outcomes,
       streamInfo('OUTCOMES'),
+      SUBJECTS.helds,
       ...reads('control'),
       ...reads('approvals'),
     ],
@@ -93,8 +102,19 @@ function publishes(): Record<string, readonly string[]> {
       ]),
       'v1.control._platform.alert',
     ],
+    'approval-escalation': [
+      ...['admin', 'ingress', 'notifier'].map((asker) => `${inboxPrefix(asker)}.>`),
+      ...consumed('approval-escalation').flatMap(consumes),
+      SUBJECTS.approvals,
+      streamInfo('APPROVALS'),
+      '$KV.control.beat.>',
+      ...reads('control'),
+      ...reads('approvals'),
+      writes('approvals'),
+    ],
     admin: [
       SUBJECTS.controls,
+      SUBJECTS.helds,
       streamInfo('CONTROL'),
       ...consumed('admin').flatMap(consumes),
       ...reads('control'),
@@ -117,7 +137,7 @@ export function permissions(): Readonly<Record<string, Permissions>> {
     table[process] = {
       // The client asks for the account's limits before it opens a bucket.
       publish: [...new Set([...publish, '$JS.API.INFO'])].sort(),
-      subscribe: process === 'decision-worker' ? [own(process), SUBJECTS.calls] : [own(process)],
+      subscribe: [own(process), ...(LISTENS[process] ?? [])],
     };
   }
   table['operator'] = { publish: ['>'], subscribe: ['>'] };

@@ -62,6 +62,8 @@ export interface ConsumerSpec {
   /** Deliveries before a message counts as poison and is parked. */
   readonly deliveriesMax: number;
   readonly pendingMax: number;
+  /** Subjects of the stream that it gets; without it all. */
+  readonly filters?: readonly string[];
 }
 
 const chained = (stream: StreamName): ConsumerSpec => ({
@@ -76,7 +78,17 @@ const chained = (stream: StreamName): ConsumerSpec => ({
 export const CONSUMERS = {
   'chain-decisions': chained('DECISIONS'),
   'chain-outcomes': chained('OUTCOMES'),
+  'chain-approvals': chained('APPROVALS'),
   'chain-control': chained('CONTROL'),
+  /** Calls that have to wait for a person, and uses of approvals. */
+  'take-holds': {
+    stream: 'DECISIONS',
+    process: 'approval-escalation',
+    ackWaitMs: 10_000,
+    deliveriesMax: -1, // a held call is never forgotten: what cannot be read is told and left to the chain
+    pendingMax: 500,
+    filters: [SUBJECTS.holds, SUBJECTS.uses],
+  },
   /** One message at a time over all replicas: control events are projected strictly in order. */
   'project-control': {
     stream: 'CONTROL',

@@ -10,6 +10,9 @@ export const SHARDS = 1;
 /** Queue group of the decision workers: each call reaches one of them. */
 export const WORKER_QUEUE = 'decision-workers';
 
+/** Queue group of approval-escalation. */
+export const HELD_QUEUE = 'approval-escalation';
+
 export type ControlKind =
   | 'tenant'
   | 'issuer'
@@ -20,12 +23,30 @@ export type ControlKind =
   | 'policy'
   | 'facts'
   | 'budgets'
+  | 'routes'
   | 'operator'
   | 'revocation'
   | 'switch'
   | 'mode'
   | 'read'
   | 'alert';
+
+/** What happens to a held call, in the order in which it may; `used` may come several times. */
+export const APPROVAL_EVENTS = [
+  'held',
+  'reached',
+  'reminded',
+  'acknowledged',
+  'voted',
+  'approved',
+  'denied',
+  'expired',
+  'cancelled',
+  'superseded',
+  'no_channel',
+  'used',
+] as const;
+export type ApprovalEvent = (typeof APPROVAL_EVENTS)[number];
 
 export type BudgetWindow = 'minute' | 'hour' | 'day' | 'month' | 'capability';
 export const BUDGET_WINDOWS = ['minute', 'hour', 'day', 'month', 'capability'] as const;
@@ -46,7 +67,13 @@ export const SUBJECTS = {
   uses: 'v1.use.>',
   outcome: (tenant: TenantId, shard: number) => `v1.outcome.${tenant}.${shard}`,
   outcomes: 'v1.outcome.>',
+  approval: (tenant: TenantId, event: ApprovalEvent, approval: ApprovalId) =>
+    `v1.approval.${tenant}.${event}.${approval}`,
   approvals: 'v1.approval.>',
+  /** Request-reply: what surfaces ask of, and tell, approval-escalation (contracts/held.ts). */
+  held: (tenant: TenantId) => `v1.held.${tenant}`,
+  helds: 'v1.held.>',
+  holds: 'v1.decision.hold.>',
   control: (tenant: TenantId, kind: ControlKind) => `v1.control.${tenant}.${kind}`,
   controls: 'v1.control.>',
   sealed: 'v1.sealed.>',
@@ -58,7 +85,7 @@ export const SUBJECTS = {
 
 /** What a stored subject says about the records under it: their kind, and their tenant where it names one. */
 export interface RecordSubject {
-  readonly kind: 'decision' | 'outcome' | `control.${ControlKind}`;
+  readonly kind: 'decision' | 'outcome' | `approval.${ApprovalEvent}` | `control.${ControlKind}`;
   readonly tenant: string | undefined;
 }
 
@@ -73,6 +100,8 @@ export function readRecordSubject(subject: string): RecordSubject | undefined {
       return { kind: 'decision', tenant: first };
     case 'outcome':
       return { kind: 'outcome', tenant: first };
+    case 'approval':
+      return { kind: `approval.${second as ApprovalEvent}`, tenant: first };
     case 'control':
       return { kind: `control.${second as ControlKind}`, tenant: first };
     default:

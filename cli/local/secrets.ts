@@ -15,11 +15,12 @@ export const NATS_USERS: readonly string[] = Object.keys(permissions());
 /** Writers of stored messages (contracts/mac.ts). */
 const WRITERS = ['ingress', 'decision-worker', 'audit-chainer', 'admin', 'approval-escalation'];
 
-/** Login roles in Postgres: who owns the tables, and the two processes that use them. */
+/** Login roles in Postgres: who owns the tables, and the processes that use them. */
 export const DATABASE_ROLES = [
   'countersign_migrator',
   'countersign_chainer',
   'countersign_admin',
+  'countersign_approvals',
 ] as const;
 export type DatabaseRole = (typeof DATABASE_ROLES)[number];
 

@@ -34,6 +34,7 @@ const PLAIN = {
   agent: CONTROL_KEYS.agent,
   upstream: CONTROL_KEYS.upstream,
   budgets: CONTROL_KEYS.budgets,
+  routes: CONTROL_KEYS.routes,
   operator: (_: string, id: string) => CONTROL_KEYS.operator(id),
 } as const;
 

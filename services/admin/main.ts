@@ -11,8 +11,10 @@ import { createLog, type Logger } from '#host/log.ts';
 import { type Bus, connectBus } from '#host/nats.ts';
 import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
+import { signedRequester } from '#host/signed-request.ts';
 
 import { createApp } from './app.ts';
+import { approvalRoutes, heldAsker } from './approvals.ts';
 import { auditReads, type AuditTables } from './audit-reads.ts';
 import { auditRoutes } from './audit.ts';
 import { changeRecorder } from './change.ts';
@@ -67,7 +69,8 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
 
     const app = createApp({ log, busConnected: bus.connected });
     const authenticate = authenticator(deps.operators);
-    const all: readonly Routes[] = [adminRoutes, auditRoutes(audit?.reads)];
+    const held = heldAsker(signedRequester(bus, secrets.macKeys));
+    const all: readonly Routes[] = [adminRoutes, auditRoutes(audit?.reads), approvalRoutes(held)];
     for (const routes of all) routes(app, { deps, authenticate });
     await app.listen({ host: config.COUNTERSIGN_ADMIN_HOST, port: config.COUNTERSIGN_ADMIN_PORT });
     add('api', () => app.close());

@@ -1,4 +1,5 @@
 /** Tenants as wholes: their settings and ceilings, and what there is of them. */
+import type { ApprovalRoutes } from '#contracts/approval-route.ts';
 import {
   type ActivePolicy,
   type Budgets,
@@ -16,7 +17,14 @@ import { exists, thingOr } from './things.ts';
 
 type Tenants = Pick<
   AdminHandlers,
-  'listTenants' | 'getStatus' | 'getTenant' | 'putTenant' | 'getBudgets' | 'putBudgets'
+  | 'listTenants'
+  | 'getStatus'
+  | 'getTenant'
+  | 'putTenant'
+  | 'getBudgets'
+  | 'putBudgets'
+  | 'getRoutes'
+  | 'putRoutes'
 >;
 
 export function tenantHandlers({ view, record }: Deps): Tenants {
@@ -40,6 +48,10 @@ export function tenantHandlers({ view, record }: Deps): Tenants {
       thingOr<Budgets>(view, CONTROL_KEYS.budgets(tenant), tenant, { ceilings: [] }),
     putBudgets: async (asked) =>
       change(asked, { kind: 'budgets', action: 'put', target: asked.tenant, value: asked.body }),
+    getRoutes: async ({ tenant }) =>
+      thingOr<ApprovalRoutes>(view, CONTROL_KEYS.routes(tenant), tenant, { routes: [] }),
+    putRoutes: async (asked) =>
+      change(asked, { kind: 'routes', action: 'put', target: asked.tenant, value: asked.body }),
   };
 }
 
@@ -62,6 +74,7 @@ const KINDS = [
   'bundle',
   'fact',
   'budget',
+  'routes',
   'revocation',
   'switch',
 ];

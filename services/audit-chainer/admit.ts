@@ -46,6 +46,13 @@ const Outcome = Type.Object({
   kind: Type.Literal('outcome'),
   tenant: TenantIdSchema,
 });
+const Approval = Type.Object({
+  ...common,
+  decision_id: DecisionIdSchema,
+  id: Id,
+  kind: Type.String(),
+  tenant: TenantIdSchema,
+});
 const Control = Type.Object({
   ...common,
   id: Id,
@@ -59,9 +66,10 @@ interface Leaf extends Static<typeof Control> {
   readonly verdict?: string;
 }
 
-const CHECKS: Readonly<Record<'decision' | 'outcome' | 'control', Validator>> = {
+const CHECKS: Readonly<Record<'decision' | 'outcome' | 'approval' | 'control', Validator>> = {
   decision: Compile(Decision),
   outcome: Compile(Outcome),
+  approval: Compile(Approval),
   control: Compile(Control),
 };
 
@@ -135,7 +143,8 @@ function readRecord(
 function readLeaf(text: string, said: RecordSubject): Leaf | string {
   const value = readCanonical(text);
   if (value === undefined) return 'the leaf is not canonical JSON';
-  const family = said.kind === 'decision' || said.kind === 'outcome' ? said.kind : 'control';
+  // The word before the dot is one of the families: that is how the kinds are named.
+  const family = (said.kind.split('.')[0] ?? '') as keyof typeof CHECKS;
   if (!CHECKS[family].Check(value)) return `the leaf is no ${family}`;
   const leaf = value as unknown as Leaf; // checked just above
   if (leaf.kind !== said.kind) return `the leaf says ${leaf.kind.slice(0, 64)}`;

@@ -6,6 +6,7 @@ import type { Bus } from '#host/nats.ts';
 export const CHAINED = [
   'chain-decisions',
   'chain-outcomes',
+  'chain-approvals',
   'chain-control',
 ] as const satisfies ConsumerName[];
 

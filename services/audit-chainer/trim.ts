@@ -11,6 +11,7 @@ import type { Bus } from '#host/nats.ts';
 const TRIMMED = {
   DECISIONS: SUBJECTS.decisions,
   OUTCOMES: SUBJECTS.outcomes,
+  APPROVALS: SUBJECTS.approvals,
   CONTROL: SUBJECTS.controls,
 } as const satisfies Partial<Record<StreamName, string>>;
 type Trimmed = keyof typeof TRIMMED;
@@ -71,8 +72,11 @@ export function startTrimmer(
 /** Sequence up to which every durable consumer of a stream has acknowledged. */
 async function readByAll(bus: Bus, stream: StreamName): Promise<number> {
   let floor = Number.MAX_SAFE_INTEGER;
-  for await (const { config, ack_floor } of bus.jsm.consumers.list(stream)) {
-    if (config.durable_name !== undefined) floor = Math.min(floor, ack_floor.stream_seq);
+  for await (const consumer of bus.jsm.consumers.list(stream)) {
+    if (consumer.config.durable_name === undefined) continue;
+    // One that has all of its subjects does not hold back those of others; its floor stays where it last read.
+    const done = consumer.num_pending === 0 && consumer.num_ack_pending === 0;
+    if (!done) floor = Math.min(floor, consumer.ack_floor.stream_seq);
   }
   return floor;
 }

@@ -62,6 +62,12 @@ export interface Bus {
    */
   readonly whileConnected: <T>(work: Promise<T>) => Promise<T>;
   readonly publish: (subject: string, body: string | Uint8Array, reply?: string) => void;
+  /** One answer to one message. @throws when nobody is there, or none comes in time */
+  readonly request: (
+    subject: string,
+    body: string,
+    options: { readonly headers: MsgHdrs; readonly timeoutMs: number },
+  ) => Promise<Msg>;
   readonly subscribe: (
     subject: string,
     options: { readonly queue?: string },
@@ -164,6 +170,8 @@ async function busOver(
       }),
     publish: (subject, body, reply) =>
       connection.publish(subject, body, reply === undefined ? undefined : { reply }),
+    request: (subject, body, { headers: own, timeoutMs }) =>
+      connection.request(subject, body, { headers: own, timeout: timeoutMs }),
     subscribe: (subject, { queue }, handle) =>
       connection.subscribe(subject, {
         ...(queue === undefined ? {} : { queue }),

@@ -62,8 +62,8 @@ async function readMigrations(folder: URL): Promise<MigrationFile[]> {
     }),
   );
   for (const [index, { number, name }] of files.entries()) {
-    if (number !== index + 1)
-      throw new MigrationError(`${name}: not the next number of its folder`);
+    if (!(number > (files[index - 1]?.number ?? 0)))
+      throw new MigrationError(`${name}: its number is not above the one before`);
   }
   return files;
 }

@@ -6,6 +6,7 @@ import {
   BUCKETS,
   type ConsumerName,
   CONSUMERS,
+  type ConsumerSpec,
   type StreamName,
   type StreamSpec,
   STREAMS,
@@ -98,13 +99,14 @@ async function ensureBucket(bus: Bus, name: BucketName, options: StreamOptions):
 }
 
 async function ensureConsumer(bus: Bus, name: ConsumerName): Promise<void> {
-  const spec = CONSUMERS[name];
+  const spec: ConsumerSpec = CONSUMERS[name];
   const config = {
     durable_name: name,
     ack_policy: AckPolicy.Explicit,
     ack_wait: spec.ackWaitMs * NANOS,
     max_deliver: spec.deliveriesMax,
     max_ack_pending: spec.pendingMax,
+    ...(spec.filters === undefined ? {} : { filter_subjects: spec.filters }),
   };
   const { consumers } = bus.jsm;
   if (await exists(consumers.info(spec.stream, name)))

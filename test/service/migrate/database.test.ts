@@ -86,10 +86,12 @@ describe('migrateDatabase', () => {
     expect(await query(url, 'select * from migrations')).toEqual([]);
   });
 
-  test('a hole in the numbers is an error', async () => {
+  test('two files of one number, and a file without one, are errors', async () => {
     const url = await freshDatabase(postgres);
-    const set = await migrations({ '0001_one.sql': 'select 1', '0003_three.sql': 'select 1' });
-    await expect(migrateDatabase(url, set)).rejects.toThrow('0003_three.sql: not the next number');
+    const twice = await migrations({ '0001_one.sql': 'select 1', '0001_two.sql': 'select 1' });
+    await expect(migrateDatabase(url, twice)).rejects.toThrow('0001_two.sql: its number is not');
+    const none = await migrations({ 'one.sql': 'select 1' });
+    await expect(migrateDatabase(url, none)).rejects.toThrow('one.sql: its number is not');
   });
 
   test('our own files run on an empty database, by its owner alone', async () => {

@@ -1,0 +1,81 @@
+/** The admin API's part about held calls. Every operation ends in one request to approval-escalation (held.ts). */
+import { Type } from 'typebox';
+
+import type { Operation } from './admin-api.ts';
+import { ApprovalItem, ApprovalPreview, DecisionAnswer } from './held.ts';
+
+const closed = { additionalProperties: false } as const;
+const APPROVALS = '/v1/tenants/{tenant}/approvals';
+const ONE = `${APPROVALS}/{approval}`;
+
+const Words = Type.Optional(Type.String({ maxLength: 1_000 }));
+
+const step = <const Role extends Operation['role'], Body extends Operation['body']>(
+  path: string,
+  role: Role,
+  summary: string,
+  body: Body,
+) =>
+  ({
+    method: 'POST',
+    path,
+    role,
+    summary,
+    body,
+    answer: DecisionAnswer,
+    status: 200,
+    query: [],
+  }) as const;
+
+export const APPROVAL_OPERATIONS = {
+  listApprovals: {
+    method: 'GET',
+    path: APPROVALS,
+    role: 'viewer',
+    summary:
+      'Held calls, newest first: those of a `state` (default pending; `all`), at most `limit`, below position `before`.',
+    status: 200,
+    query: ['state', 'limit', 'before'],
+    body: undefined,
+    answer: Type.Object({ items: Type.Array(ApprovalItem), more: Type.Boolean() }),
+  },
+  getApproval: {
+    method: 'GET',
+    path: ONE,
+    role: 'viewer',
+    summary: 'One held call with everything that a person needs to judge it.',
+    status: 200,
+    query: [],
+    body: undefined,
+    answer: ApprovalPreview,
+  },
+  approve: step(
+    `${ONE}/approve`,
+    'approver',
+    'Say yes to exactly what was shown. Idempotent for the same person.',
+    Type.Object(
+      {
+        shown: Type.String({ maxLength: 128, description: '`shown` of the preview that you saw.' }),
+      },
+      closed,
+    ),
+  ),
+  deny: step(
+    `${ONE}/deny`,
+    'approver',
+    'Say no, with words that the agent may see.',
+    Type.Object({ reason: Words }, closed),
+  ),
+  cancelApproval: step(
+    `${ONE}/cancel`,
+    'operator',
+    'Withdraw a held call: nobody decided, and it does not run.',
+    Type.Object({ reason: Words }, closed),
+  ),
+  acknowledge: step(
+    `${ONE}/acknowledge`,
+    'approver',
+    'Say that you look at it: nobody else is told any more.',
+    Type.Object({}, closed),
+  ),
+} as const satisfies Readonly<Record<string, Operation>>;
