@@ -41,7 +41,10 @@ export type Caveat =
   | { t: 'audience'; audience: string }
   | ({ t: 'args'; path: string } & ArgumentCondition)
   | { t: 'amount'; path: string; max?: number; total?: number }
-  | { t: 'sender'; jkt: string };
+  | ({ t: 'sender' } & SenderKey);
+
+/** The key that the sender must prove to hold: of a DPoP proof (RFC 9449) or of its TLS certificate (RFC 8705). */
+export type SenderKey = { jkt: string } | { 'x5t#S256': string };
 
 /** Exactly one condition on the argument at `path`; `min` and `max` (inclusive) are one. */
 export type ArgumentCondition =
@@ -74,7 +77,7 @@ const SHAPES: Readonly<Record<CaveatType, readonly string[]>> = {
   audience: ['audience'],
   args: ['path', 'equals?', 'one_of?', 'prefix?', 'min?', 'max?'],
   amount: ['path', 'max?', 'total?'],
-  sender: ['jkt'],
+  sender: ['jkt?', 'x5t#S256?'],
 };
 
 const count = [isCount, 'a whole number of at least 1 (0 would mean no limit at all)'] as const;
@@ -109,6 +112,7 @@ const MEMBERS: Readonly<Record<string, readonly [(value: Json) => boolean, strin
   max: number,
   total: [isAmount, 'a number above 0 with at most six decimals'],
   jkt: [isThumbprint, 'a SHA-256 JWK thumbprint in base64url'],
+  'x5t#S256': [isThumbprint, 'a SHA-256 certificate thumbprint in base64url'],
 };
 const MEMBER_ORDER = Object.keys(MEMBERS);
 
@@ -161,6 +165,7 @@ function shapeFault(type: CaveatType, value: JsonObject): string | undefined {
 /** What a caveat with optional members must say beyond its shape, so that none is empty. */
 function meaningFault(type: CaveatType, value: JsonObject): string | undefined {
   if (type === 'callee_allow') return stated(value, 'callees', 'callee_zones');
+  if (type === 'sender') return senderFault(value);
   if (type === 'amount') return amountFault(value);
   if (type === 'args') return conditionFault(value);
   return undefined;
@@ -175,6 +180,11 @@ function amountFault(value: JsonObject): string | undefined {
   const { max } = value;
   if (max !== undefined && !isAmount(max)) return '"max" must be above 0';
   return stated(value, 'max', 'total');
+}
+
+function senderFault(value: JsonObject): string | undefined {
+  const both = Object.hasOwn(value, 'jkt') && Object.hasOwn(value, 'x5t#S256');
+  return both ? 'it must name exactly one key' : stated(value, 'jkt', 'x5t#S256');
 }
 
 function conditionFault(value: JsonObject): string | undefined {

@@ -63,6 +63,7 @@ export const anyCaveat: fc.Arbitrary<Caveat> = fc.oneof(
     { t: 'mcp_allow', servers: ['shop'] },
     { t: 'step_up', step_up_at: 1 },
     { t: 'sender', jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' },
+    { t: 'sender', 'x5t#S256': 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0' },
   ),
 );
 

@@ -1,7 +1,7 @@
 /** Capabilities in the hands of their holder: look into one, make a narrower one. Offline, without any key. */
 import { createHash, createHmac } from 'node:crypto';
 
-import { readCaveat, type ArgumentCondition, type Caveat } from './caveats.ts';
+import { readCaveat, type ArgumentCondition, type Caveat, type SenderKey } from './caveats.ts';
 import { read, signedText, write } from './format.ts';
 
 /** What a narrower capability shall be limited to. What is left out stays as it was; nothing can be widened. */
@@ -26,6 +26,8 @@ export interface Narrowing {
   readonly actor?: string;
   /** Only with an identity for this audience. */
   readonly audience?: string;
+  /** Only from who proves to hold this key: a DPoP key's thumbprint or a client certificate's. */
+  readonly sender?: SenderKey;
   /** Conditions on arguments, each at a JSON pointer. */
   readonly arguments?: readonly ({ path: string } & ArgumentCondition)[];
   /** Arguments that are amounts: at most `max` in one call, at most `total` in all calls. */
@@ -102,6 +104,7 @@ function caveatsOf(asked: Narrowing): unknown[] {
   state(asked.task, { t: 'task', task: asked.task });
   state(asked.actor, { t: 'actor', agent: asked.actor });
   state(asked.audience, { t: 'audience', audience: asked.audience });
+  state(asked.sender, { t: 'sender', ...asked.sender });
   for (const condition of asked.arguments ?? []) caveats.push({ t: 'args', ...condition });
   for (const amount of asked.amounts ?? []) caveats.push({ t: 'amount', ...amount });
   state(asked.calls, { t: 'max_calls', max_calls: asked.calls });

@@ -4,6 +4,9 @@ import { MalformedCapability } from './errors.ts';
 /** A value that an argument can be compared with. */
 export type Scalar = string | number | boolean;
 
+/** The key that the sender must prove to hold: of a DPoP proof (RFC 9449) or of its TLS certificate (RFC 8705). */
+export type SenderKey = { jkt: string } | { 'x5t#S256': string };
+
 /** Exactly one condition on the argument at a JSON pointer; `min` and `max` (inclusive) are one. */
 export type ArgumentCondition =
   | { equals: Scalar }
@@ -32,7 +35,7 @@ export type Caveat =
   | { t: 'audience'; audience: string }
   | ({ t: 'args'; path: string } & ArgumentCondition)
   | { t: 'amount'; path: string; max?: number; total?: number }
-  | { t: 'sender'; jkt: string };
+  | ({ t: 'sender' } & SenderKey);
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -57,7 +60,7 @@ const SHAPES: Readonly<Record<Caveat['t'], readonly string[]>> = {
   audience: ['audience'],
   args: ['path', 'equals?', 'one_of?', 'prefix?', 'min?', 'max?'],
   amount: ['path', 'max?', 'total?'],
-  sender: ['jkt'],
+  sender: ['jkt?', 'x5t#S256?'],
 };
 
 /** Every member in signing order, and what its value must be. */
@@ -85,7 +88,8 @@ const MEMBERS: Readonly<Record<string, (value: unknown) => boolean>> = {
   min: isDecimal,
   max: isDecimal,
   total: isAmount,
-  jkt: (value) => typeof value === 'string' && /^[\w-]{42}[AEIMQUYcgkosw048]$/.test(value),
+  jkt: isThumbprint,
+  'x5t#S256': isThumbprint,
 };
 const MEMBER_ORDER = Object.keys(MEMBERS);
 
@@ -131,6 +135,7 @@ function meaningFault(type: string, value: Members): string | undefined {
   const states = (...members: string[]) => members.some((member) => Object.hasOwn(value, member));
   const { max } = value;
   if (type === 'callee_allow' && !states('callees', 'callee_zones')) return 'it says nothing';
+  if (type === 'sender' && states('jkt') === states('x5t#S256')) return 'it must name one key';
   if (type === 'amount' && !states('max', 'total')) return 'it says nothing';
   if (type === 'amount' && max !== undefined && !isAmount(max)) return '"max" must be above 0';
   return type === 'args' ? conditionFault(value) : undefined;
@@ -187,6 +192,10 @@ function isDecimal(value: unknown): value is number {
 
 function isAmount(value: unknown): boolean {
   return isDecimal(value) && value > 0;
+}
+
+function isThumbprint(value: unknown): boolean {
+  return typeof value === 'string' && /^[\w-]{42}[AEIMQUYcgkosw048]$/.test(value);
 }
 
 /** A well-formed pattern of Go's path.Match; a class may be negated and holds characters and ranges. */

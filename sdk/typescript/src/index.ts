@@ -1,7 +1,7 @@
 /** Everything that the package offers. */
 export { Admin, type Minted, type Terms } from './admin.ts';
 export { attenuate, inspect, type Inspection, type Narrowing } from './capability.ts';
-export type { ArgumentCondition, Caveat, Scalar } from './caveats.ts';
+export type { ArgumentCondition, Caveat, Scalar, SenderKey } from './caveats.ts';
 export {
   Client,
   type AskOptions,

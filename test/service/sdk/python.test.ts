@@ -133,6 +133,7 @@ describe.skipIf(!there)('the Python SDK', () => {
       task: 'task-1',
       actor: 'agent-b',
       audience: 'countersign',
+      sender: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' },
       expires: 1_700_000_060,
       calls: 3,
       arguments: [{ path: '/currency', one_of: ['EUR', 'CHF'] }],

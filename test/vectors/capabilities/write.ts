@@ -100,6 +100,7 @@ const VALID: Readonly<Record<string, Valid>> = {
       '{"t":"args","path":"/a~1b/0/c~0d","min":0.000001}',
       '{"t":"amount","path":"/amount","max":129.95,"total":1000}',
       '{"t":"sender","jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}',
+      '{"t":"sender","x5t#S256":"A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}',
     ],
   },
   'go-escapes': {
@@ -234,6 +235,8 @@ const INVALID: Readonly<Record<string, readonly [code: string, capability: strin
   'amount-max-zero': ['malformed', cav('{"t":"amount","path":"/amount","max":0}')],
   'amount-total-negative': ['malformed', cav('{"t":"amount","path":"/amount","total":-5}')],
   'sender-not-a-thumbprint': ['malformed', cav('{"t":"sender","jkt":"abc"}')],
+  'sender-without-key': ['malformed', cav('{"t":"sender"}')],
+  'sender-two-keys': ['malformed', cav('{"t":"sender","jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I","x5t#S256":"A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}')],
   'sender-stray-bits': ['malformed', cav('{"t":"sender","jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4J"}')],
 };
 
@@ -324,6 +327,9 @@ const JUDGED: readonly [name: string, caveats: readonly string[], call: object, 
   ['unenforceable-risk-max', ['{"t":"risk_max","risk_max":50}'], {}, ['unenforceable', 0, 'risk_max']],
   ['unenforceable-rate-limit', ['{"t":"rate_limit","rate_per_min":60}'], {}, ['unenforceable', 0, 'rate_limit']],
   ['unenforceable-max-cost', ['{"t":"max_cost","max_cents":500}'], {}, ['unenforceable', 0, 'max_cost']],
+  ['unenforceable-sender-certificate', [
+    '{"t":"sender","x5t#S256":"A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}',
+  ], {}, ['unenforceable', 0, 'sender']],
   ['unenforceable-sender', ['{"t":"sender","jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}'], {}, ['unenforceable', 0, 'sender']],
 ];
 

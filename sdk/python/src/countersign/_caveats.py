@@ -83,6 +83,10 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, bool) or _is_text(value) or _is_decimal(value)
 
 
+def _is_thumbprint(value: Any) -> bool:
+    return isinstance(value, str) and _THUMBPRINT.fullmatch(value) is not None
+
+
 # Members by caveat; a question mark stands after an optional one.
 _SHAPES: Mapping[str, Tuple[str, ...]] = {
     "agent_lock": ("agent",),
@@ -104,7 +108,7 @@ _SHAPES: Mapping[str, Tuple[str, ...]] = {
     "audience": ("audience",),
     "args": ("path", "equals?", "one_of?", "prefix?", "min?", "max?"),
     "amount": ("path", "max?", "total?"),
-    "sender": ("jkt",),
+    "sender": ("jkt?", "x5t#S256?"),
 }
 
 # Every member in signing order, and what its value must be.
@@ -132,7 +136,8 @@ _MEMBERS: Mapping[str, Callable[[Any], bool]] = {
     "min": _is_decimal,
     "max": _is_decimal,
     "total": _is_amount,
-    "jkt": lambda value: isinstance(value, str) and _THUMBPRINT.fullmatch(value) is not None,
+    "jkt": _is_thumbprint,
+    "x5t#S256": _is_thumbprint,
 }
 
 
@@ -171,6 +176,8 @@ def _meaning_fault(kind: str, value: Mapping[str, Any]) -> Optional[str]:
     """What a caveat with optional members must say beyond its shape, so that none is empty."""
     if kind == "callee_allow" and not value.keys() & {"callees", "callee_zones"}:
         return "it says nothing"
+    if kind == "sender" and len(value.keys() & {"jkt", "x5t#S256"}) != 1:
+        return "it must name one key"
     if kind == "amount" and not value.keys() & {"max", "total"}:
         return "it says nothing"
     if kind == "amount" and not _is_amount(value.get("max", 1)):

@@ -48,6 +48,7 @@ def attenuate(
     task: Optional[str] = None,
     actor: Optional[str] = None,
     audience: Optional[str] = None,
+    sender: Optional[Mapping[str, str]] = None,
     arguments: Iterable[Mapping[str, Any]] = (),
     amounts: Iterable[Mapping[str, Any]] = (),
     caveats: Iterable[Caveat] = (),
@@ -56,7 +57,8 @@ def attenuate(
 
     What is left out stays as it was; nothing can be widened. ``expires_in`` are seconds from now. ``calls`` and the
     ``total`` of an amount need an expiry of at most 31 days before them, here or in the parent. ``arguments`` are
-    conditions such as ``{"path": "/amount", "max": 50}``; ``caveats`` are further ones as they stand in a capability.
+    conditions such as ``{"path": "/amount", "max": 50}``; ``sender`` is the key that a caller must prove to hold, as
+    ``{"jkt": thumbprint}`` or ``{"x5t#S256": thumbprint}``; ``caveats`` are further ones as they stand in a capability.
     Raises MalformedCapability when the token is none, or what is asked cannot be stated.
     """
     # In one fixed order, the expiry before whatever is counted.
@@ -70,6 +72,7 @@ def attenuate(
         _caveat("task", task=task),
         _caveat("actor", agent=actor),
         _caveat("audience", audience=audience),
+        None if sender is None else {"t": "sender", **sender},
         *({"t": "args", **condition} for condition in arguments),
         *({"t": "amount", **amount} for amount in amounts),
         _caveat("max_calls", max_calls=calls),
