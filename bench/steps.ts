@@ -7,6 +7,7 @@ import { performance } from 'node:perf_hooks';
 
 import { Compile } from 'typebox/compile';
 
+import { principalDigest } from '#contracts/call-hash.ts';
 import { decodeAnswers, decodeCalls, encodeAnswers, encodeCalls } from '#contracts/call.ts';
 import { CONTROL_KEYS, type ControlEntry } from '#contracts/control.ts';
 import { DecisionRequest } from '#contracts/http.ts';
@@ -33,7 +34,7 @@ import { catalogueOf } from '../services/decision-worker/points/catalogue.ts';
 import { identityVerifier } from '../services/decision-worker/points/issuers.ts';
 import { scopeToken, stateOf } from '../services/decision-worker/points/state.ts';
 import { freshDecisionId, freshSalt } from '../services/decision-worker/random.ts';
-import { decisionRecord, principalDigest } from '../services/decision-worker/record.ts';
+import { decisionRecord } from '../services/decision-worker/record.ts';
 import { createRecorder } from '../services/decision-worker/recorder.ts';
 import { createSeal } from '../services/ingress/seal.ts';
 import type { Row } from './rows.ts';
@@ -219,6 +220,7 @@ export const steps: Row = async ({ table, quick }) => {
     approvalId: '' as const,
     durability: 'power-cut' as const,
     worker: 'bench',
+    receiptKey: '',
   };
   const record = decisionRecord(call, outcome, decided, freshSalt);
   const stored = encodeRecords([record]);
@@ -244,6 +246,7 @@ export const steps: Row = async ({ table, quick }) => {
     mode: state.mode,
     durability: () => ({ epoch: 'bench', durability: 'power-cut' }),
     worker: 'bench',
+    receiptKey: () => '',
     tracing: { enabled: false } as never,
     onAnswer: () => undefined,
   });
@@ -262,11 +265,15 @@ export const steps: Row = async ({ table, quick }) => {
   const subject = SUBJECTS.decisionBatch(0);
   const signed = (text: string | Uint8Array) =>
     macHeader('decision-worker', macKey, { subject, body: text });
-  const recorder = createRecorder(async (_subject, message) => {
-    signed(message);
-    if (typeof message === 'string') Buffer.from(message); // the client would
-    return { sequence: 1, duplicate: false };
-  }, 1_000);
+  const recorder = createRecorder(
+    async (_subject, message) => {
+      signed(message);
+      if (typeof message === 'string') Buffer.from(message); // the client would
+      return { sequence: 1, duplicate: false };
+    },
+    1_000,
+    () => [],
+  );
   const group = () =>
     Promise.all(
       Array.from({ length: GROUP }, () => {

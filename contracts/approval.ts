@@ -319,7 +319,7 @@ export function heldAs(
 ): HeldAs {
   if (entry.state === 'approved' && entry.used >= entry.uses) return 'used';
   const open = entry.state === 'approved' || entry.state === 'pending';
-  return open && at > entry.expires_at ? 'expired' : entry.state;
+  return open && at >= entry.expires_at ? 'expired' : entry.state;
 }
 
 const leafCheck = Compile(ApprovalLeaf);

@@ -1,4 +1,6 @@
-/** What identifies one exact call, for idempotency, approval and receipt. */
+/** What identifies one exact call, for idempotency, approval and receipt, and who makes it. */
+import { hash } from 'node:crypto';
+
 import { sha256 } from './record.ts';
 
 /**
@@ -17,4 +19,9 @@ export function callHash(call: {
     `{"args_hash":"${call.argsHash}","definition_hash":"${call.definitionHash}","tenant":"${call.tenant}",` +
       `"tool":${JSON.stringify(call.tool)},"upstream":${JSON.stringify(call.upstream)},"v":1}`,
   );
+}
+
+/** Digest of a principal, 32 hex digits: equal only for the same tenant, agent and person. */
+export function principalDigest(tenant: string, agent: string, person: string): string {
+  return hash('sha256', JSON.stringify([tenant, agent, person]), 'hex').slice(0, 32);
 }

@@ -140,6 +140,12 @@ export const Upstream = Type.Object(
       ),
     ),
     timeout_ms: Type.Optional(Type.Integer({ minimum: 100, maximum: 600_000 })),
+    receipts: Type.Optional(
+      Type.Boolean({
+        description:
+          'Send a receipt with each forwarded call, by which the server can check it. Default true.',
+      }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -236,7 +242,7 @@ export const Operator = Type.Object(
     roles: Type.Array(Role, { minItems: 1 }),
     token_hash: Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }),
     tenants: Type.Optional(Type.Array(TenantIdSchema)),
-    /** Who they are to the issuers of agents' identities: whoever asked for a call cannot approve it. */
+    /** Who they are to registered issuers (by id) of agents' identities: whoever asked for a call cannot approve it. */
     identities: Type.Optional(
       Type.Array(
         Type.Object({ issuer: name(512), subject: name(256) }, { additionalProperties: false }),
@@ -312,6 +318,8 @@ export const CONTROL_KEYS = {
   /** A policy that a watchdog had to stop: refused by every worker from then on. */
   runaway: (tenant: string, digest: string) => `runaway.${tenant}.${digest.slice(7)}`,
   beat: (worker: string) => `beat.${worker}`,
+  /** A public key that receipts are signed with (receipt-key.ts), written by its worker. */
+  signer: (key: string) => `signer.${key}`,
   /** Written last for each event: its sequence is the revision that has been reached. */
   head: 'head',
 } as const;

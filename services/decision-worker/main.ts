@@ -1,4 +1,5 @@
 /** Wires the decision worker (PDP): control view and points below, five checks above, calls in, records and answers out. */
+import { principalDigest } from '#contracts/call-hash.ts';
 import { CAPABILITY_KEYS_MAX } from '#contracts/capability.ts';
 import { readConfig } from '#host/config.ts';
 import { watchControl } from '#host/control-view.ts';
@@ -29,7 +30,7 @@ import { identityVerifier } from './points/issuers.ts';
 import { scopeToken, stateOf } from './points/state.ts';
 import { stopsOf } from './points/stops.ts';
 import { startWatchdog } from './points/watchdog.ts';
-import { principalDigest } from './record.ts';
+import { createReceipts } from './receipts.ts';
 import { createRecorder } from './recorder.ts';
 import { serveCalls, STALE_MS } from './serve.ts';
 import { createVisible } from './visible.ts';
@@ -96,7 +97,15 @@ export async function start(config: WorkerConfig): Promise<Running> {
         log.error({ err: error, check }, 'check failed; the call is blocked'),
     },
   );
-  const recorder = createRecorder(recordPublisher(bus, macKeys), RECORD_TIMEOUT_MS);
+  const receipts = await createReceipts({
+    bucket: await bus.bucket('control'),
+    view,
+    worker,
+    macKeys,
+    log,
+  });
+  add('receipt keys', receipts.close);
+  const recorder = createRecorder(recordPublisher(bus, macKeys), RECORD_TIMEOUT_MS, receipts.sign);
   const decisions = counter<{ verdict: string; reason: string }>(
     'countersign_decisions',
     'Answers by verdict and reason.',
@@ -108,6 +117,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     mode: state.mode,
     durability: durability.now,
     worker,
+    receiptKey: receipts.key,
     tracing,
     onAnswer: (verdict, reason) => decisions.add(1, { verdict, reason }),
   });

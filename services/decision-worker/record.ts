@@ -1,6 +1,4 @@
 /** The decision record: leaf and payload of one outcome, both canonical JSON, built in ascending key order. */
-import { hash } from 'node:crypto';
-
 import { callHash } from '#contracts/call-hash.ts';
 import type { Durability, Verdict } from '#contracts/call.ts';
 import type { DecisionEvidence, DecisionLeaf } from '#contracts/decision.ts';
@@ -11,6 +9,7 @@ import { type RecordLines, sealPayload, sha256 } from '#contracts/record.ts';
 import { inputText, NOTHING_KNOWN } from './checks/policy.ts';
 import type { Call, Outcome } from './decide.ts';
 import type { Mode } from './mode.ts';
+import { type Unsigned, unsignedReceipt } from './receipts.ts';
 
 /** A detail may quote names of arguments; with them a refused call could be too large to be recorded. */
 const DETAIL_CHARS_MAX = 4_000;
@@ -24,6 +23,13 @@ export interface Decided {
   readonly approvalId: ApprovalId | '';
   readonly durability: Durability;
   readonly worker: string;
+  /** Key for this decision's receipt; empty = none is asked for. */
+  readonly receiptKey: string;
+}
+
+/** A record, and what is to be signed once it goes out. */
+export interface DecisionRecord extends RecordLines {
+  readonly receipt?: Unsigned;
 }
 
 /** The hash of this exact call (contracts/call-hash.ts). */
@@ -42,14 +48,17 @@ export function decisionRecord(
   outcome: Outcome,
   decided: Decided,
   freshSalt: () => string,
-): RecordLines {
+): DecisionRecord {
   const input = outcome.grant?.inputText ?? knownInput(call, outcome, decided.mode);
-  const { payload, commitments } = sealPayload(
+  const { payload, commitments, salts } = sealPayload(
     { evidence: evidenceText(call, outcome), input },
     { arguments: call.args, call: hashOfCall(call) },
     freshSalt,
   );
-  return { leaf: JSON.stringify(leafOf(call, outcome, decided, commitments)), payload };
+  const lines = { leaf: JSON.stringify(leafOf(call, outcome, decided, commitments)), payload };
+  if (decided.receiptKey === '') return lines;
+  const bound = { commitment: commitments['call'] ?? '', nonce: salts['call'] ?? '' };
+  return { ...lines, receipt: unsignedReceipt(call, outcome, decided, bound) };
 }
 
 function knownInput(call: Call, outcome: Outcome, mode: Mode): string {
@@ -96,6 +105,7 @@ function leafOf(
     policy_reason: grant?.policyReason ?? '',
     policy_revision: grant?.revision ?? '',
     reason: outcome.reason,
+    receipt_key: decided.receiptKey,
     resumes: '',
     session: envelope.session_id ?? principal?.session ?? '',
     task: intent?.task ?? envelope.task_id ?? '',
@@ -133,9 +143,4 @@ function evidenceText(call: Call, outcome: Outcome): string {
   const output =
     grant === undefined ? '{"floor":null,"tenant":null}' : canonical(grant.output as never);
   return `${known},"output":${output},"person":${JSON.stringify(principal?.person ?? '')}}`;
-}
-
-/** Digest of a principal: equal only for the same tenant, agent and person. */
-export function principalDigest(tenant: string, agent: string, person: string): string {
-  return hash('sha256', JSON.stringify([tenant, agent, person]), 'hex').slice(0, 32);
 }

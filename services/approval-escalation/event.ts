@@ -1,0 +1,51 @@
+/** The record of one step: leaf and payload, canonical, made before anything is stored so that both are stored together. */
+import { randomBytes } from 'node:crypto';
+
+import type { ApprovalEventValue, ApprovalLeaf } from '#contracts/approval.ts';
+import { asApprovalId, type DecisionId, type TenantId, uuid7 } from '#contracts/ids.ts';
+import { canonical, type Json } from '#contracts/json.ts';
+import { sealPayload } from '#contracts/record.ts';
+
+import { type Approval, type Happened, progressOf } from './reduce.ts';
+import type { EventRow } from './store.ts';
+
+const SALT_BYTES = 16;
+const ID_BYTES = 10;
+
+/** The event that brought a held call to where it is now. @param at milliseconds UTC */
+export function eventOf(
+  now: Approval,
+  of: { readonly tenant: TenantId; readonly id: string; readonly decisionId: DecisionId },
+  { event, actor, tier, use }: Happened,
+  at: number,
+): EventRow {
+  const { plan, summary, reason } = now.progress;
+  const told = tier === undefined ? undefined : plan.tiers[tier];
+  const value: ApprovalEventValue = {
+    progress: progressOf(now),
+    reason,
+    summary,
+    tier: told === undefined || tier === undefined ? null : { index: tier, ...told },
+    use: use ?? null,
+  };
+  const { payload, commitments } = sealPayload(
+    { value: canonical(value as unknown as Json) }, // of JSON types only, by its schema
+    {},
+    () => randomBytes(SALT_BYTES).toString('hex'),
+  );
+  const leaf: ApprovalLeaf = {
+    approval_id: asApprovalId(of.id),
+    at,
+    by: actor.by,
+    commitments,
+    decision_id: of.decisionId,
+    id: uuid7(at, randomBytes(ID_BYTES)),
+    kind: `approval.${event}`,
+    state: now.state,
+    step: now.step,
+    tenant: of.tenant,
+    v: 1,
+    via: actor.via,
+  };
+  return { step: now.step, event, leaf: canonical(leaf), payload };
+}

@@ -1,0 +1,127 @@
+/** Answers what other processes ask of held calls (contracts/held.ts). */
+import type { Operator } from '#contracts/control.ts';
+import {
+  HELD_ASK_AGE_MS,
+  HELD_ASKERS,
+  type HeldAsk,
+  type HeldReply,
+  parseHeldAsk,
+} from '#contracts/held.ts';
+import { parseTenantId, type TenantId } from '#contracts/ids.ts';
+import { canonical } from '#contracts/json.ts';
+import { checkMac, type MacKeys } from '#contracts/mac.ts';
+import { HEADERS, HELD_QUEUE, inboxPrefix, SUBJECTS } from '#contracts/subjects.ts';
+import type { Bus, Msg } from '#host/nats.ts';
+
+import { decideHeld, withdrawHeld } from './decide.ts';
+import { readLeaf, readPayload } from './hold.ts';
+import { itemOf, previewOf } from './preview.ts';
+import type { StepParts } from './steps.ts';
+import { findByHandle, listRows } from './store.ts';
+
+export interface ServeParts extends StepParts {
+  readonly keys: MacKeys;
+  readonly operators: ReadonlyMap<string, Operator>;
+}
+
+type Refused = Extract<HeldReply, { ok: false }>;
+const refused = (fault: Refused['fault']): Refused => ({ ok: false, fault, detail: '' });
+
+/** Serves until drained. */
+export function serveHeld(bus: Bus, parts: ServeParts): { readonly drain: () => Promise<void> } {
+  let open = 0;
+  const handle = async (message: Msg, reply: string) => {
+    open += 1;
+    try {
+      bus.publish(reply, JSON.stringify(await answerTo(message, reply, parts)));
+    } catch (error) {
+      parts.log.warn({ err: error }, 'a held call could not be asked about');
+      bus.publish(reply, JSON.stringify(refused('unavailable')));
+    } finally {
+      open -= 1;
+    }
+  };
+  const subscription = bus.subscribe(SUBJECTS.helds, { queue: HELD_QUEUE }, (message) => {
+    if (message.reply !== undefined) void handle(message, message.reply);
+  });
+  return {
+    drain: async () => {
+      await subscription.drain();
+      while (open > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    },
+  };
+}
+
+/** untrusted: everything, until the MAC proves the asker; then still its form, its age, and where the answer goes. */
+async function answerTo(message: Msg, reply: string, parts: ServeParts): Promise<HeldReply> {
+  const body = message.string();
+  const tenant = parseTenantId(message.subject.split('.')[2] ?? '');
+  const header = message.headers?.get(HEADERS.mac) ?? '';
+  const signed = checkMac(parts.keys, { subject: message.subject, body, header });
+  if ('fault' in signed || tenant === undefined) return refused('malformed');
+  const ask = parseHeldAsk(body);
+  if (ask === undefined || !HELD_ASKERS[ask.ask].includes(signed.writer))
+    return refused('malformed');
+  if (!reply.startsWith(`${inboxPrefix(signed.writer)}.`)) return refused('malformed');
+  if (Math.abs(parts.now() - ask.at) > HELD_ASK_AGE_MS) return refused('malformed');
+  return answer(parts, tenant, ask);
+}
+
+function answer(parts: ServeParts, tenant: TenantId, ask: HeldAsk): Promise<HeldReply> {
+  switch (ask.ask) {
+    case 'list':
+      return list(parts, tenant, ask);
+    case 'show':
+      return show(parts, tenant, ask);
+    case 'decide':
+      return decideHeld(parts, tenant, ask);
+    case 'call':
+      return heldCallOf(parts, tenant, ask);
+    case 'withdraw':
+      return withdrawHeld(parts, tenant, ask);
+  }
+}
+
+async function list(
+  { pool }: ServeParts,
+  tenant: TenantId,
+  { state, before, limit }: Extract<HeldAsk, { ask: 'list' }>,
+): Promise<HeldReply<'list'>> {
+  const rows = await listRows(pool, tenant, { state, before, limit: limit + 1 });
+  const items = rows.slice(0, limit).map(itemOf);
+  return { ok: true, value: { items, more: rows.length > limit } };
+}
+
+async function show(
+  { pool, operators }: ServeParts,
+  tenant: TenantId,
+  { approval }: Extract<HeldAsk, { ask: 'show' }>,
+): Promise<HeldReply<'show'>> {
+  const row = await findByHandle(pool, { tenant, id: approval });
+  if (row === undefined) return refused('not_found');
+  return { ok: true, value: await previewOf(pool, row, operators) };
+}
+
+/** The call itself, for its own principal: with it the ingress asks a worker anew. */
+async function heldCallOf(
+  { pool }: ServeParts,
+  tenant: TenantId,
+  { approval, principal }: Extract<HeldAsk, { ask: 'call' }>,
+): Promise<HeldReply<'call'>> {
+  const row = await findByHandle(pool, { tenant, id: approval });
+  if (row === undefined || row.facts.principal !== principal) return refused('not_found');
+  const leaf = readLeaf(row.lines.leaf);
+  const payload = leaf === undefined ? undefined : readPayload(leaf, row.lines.payload);
+  if (payload === undefined) return refused('incomplete');
+  const { summary } = row.progress;
+  return {
+    ok: true,
+    value: {
+      tool: summary.tool,
+      upstream: summary.upstream,
+      arguments: canonical(payload.sections.input.call.arguments),
+      session_id: row.facts.session,
+      task_id: row.facts.task,
+    },
+  };
+}

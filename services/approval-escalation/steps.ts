@@ -1,0 +1,76 @@
+/** Takes a step of a held call: read, reduce, store on the condition that nobody was faster, tell. */
+import type pg from 'pg';
+
+import type { Logger } from '#host/log.ts';
+
+import { eventOf } from './event.ts';
+import { type Approval, type Happened, reduce, type Reduced, type Step } from './reduce.ts';
+import { findByHandle, type Place, type Row, takeStep, takeUse } from './store.ts';
+import type { Tell } from './tell.ts';
+
+export interface StepParts {
+  readonly pool: pg.Pool;
+  readonly tell: Tell;
+  readonly log: Logger;
+  readonly now: () => number;
+  /** For crash tests: runs between commit and telling. */
+  readonly afterCommit?: (() => Promise<void>) | undefined;
+}
+
+/** The held call after the step, and how that ended; undefined when there is no such call. */
+export interface Took {
+  readonly row: Row;
+  readonly became: Reduced['is'];
+}
+
+/** Why this step may not be taken on the row as it is; undefined when it may. Asked anew at each try. */
+export type Permit<Refusal> = (row: Row) => Promise<Refusal | undefined>;
+
+const TRIES_MAX = 32;
+
+/** Takes a step once, whoever else does. What `permit` refuses is given back as it is. */
+export async function take<Refusal>(
+  parts: StepParts,
+  place: Place,
+  step: Step,
+  permit: Permit<Refusal> = () => Promise.resolve(undefined),
+): Promise<Took | { readonly refusal: Refusal } | undefined> {
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const row = await findByHandle(parts.pool, place);
+    if (row === undefined) return undefined;
+    const refusal = await permit(row);
+    if (refusal !== undefined) return { refusal };
+    const at = parts.now();
+    const reduced = reduce(row, step, at);
+    if (reduced.is !== 'changed') return { row, became: reduced.is };
+    const stored = await store(parts, row, step, { ...reduced, at });
+    if (stored === 'known') return { row, became: 'nothing' };
+    if (stored === 'overtaken') continue;
+    const after = { ...row, ...reduced.next };
+    await parts.afterCommit?.();
+    await tellOrLater(parts, after);
+    return { row: after, became: 'changed' };
+  }
+  throw new Error('a held call changes faster than it can be read');
+}
+
+async function store(
+  { pool }: StepParts,
+  row: Row,
+  step: Step,
+  { next, happened, at }: { next: Approval; happened: Happened; at: number },
+): Promise<'taken' | 'known' | 'overtaken'> {
+  const place = { tenant: row.tenant, id: row.id, decisionId: row.facts.decisionId };
+  const event = eventOf(next, place, happened, at);
+  if (step.is === 'use') {
+    return takeUse(pool, row, { k: step.k, decisionId: step.decisionId, at }, { next, event });
+  }
+  return (await takeStep(pool, row, next, event)) ? 'taken' : 'overtaken';
+}
+
+/** What was stored is told by the next sweep where it cannot be told now. */
+export async function tellOrLater({ tell, log }: StepParts, place: Place): Promise<void> {
+  await tell(place).catch((error: unknown) =>
+    log.warn({ err: error, approval: place.id }, 'a step is not told yet'),
+  );
+}
