@@ -70,6 +70,8 @@ export const CallEnvelope = Type.Object(
     upstream: text(63),
     /** True when the ingress itself forwards an allowed call and reports the outcome. */
     forwards: Type.Boolean(),
+    /** True = with a receipt (receipt.ts). */
+    receipt: Type.Optional(Type.Boolean()),
     call_id: Type.Optional(name(CALL_ID_MAX)),
     intent: Type.Optional(DeclaredIntent),
     task_id: Type.Optional(name(128)),
@@ -189,6 +191,8 @@ export const WorkerAnswer = Type.Union([
       index: Type.Integer(),
     }),
     durability: Durability,
+    /** Where one was asked for. */
+    receipt: Type.Optional(Type.String()),
     /** Who asked, as the worker proved it; outcome and resume must come from the same. */
     agent: Type.String(),
     principal: Type.String({ description: 'Digest of tenant, agent and person' }),

@@ -51,6 +51,8 @@ export const DecisionLeaf = Type.Object(
     policy_reason: Type.String(),
     policy_revision: Type.String(),
     reason: Type.String(),
+    /** Public key that the receipt of this decision is signed with, base64url; empty = there is no receipt. */
+    receipt_key: Type.String(),
     /** The held call that this one resumes. */
     resumes: Type.Union([ApprovalIdSchema, Type.Literal('')]),
     session: Type.String(),

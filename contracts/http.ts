@@ -35,6 +35,11 @@ export const DecisionRequest = Type.Object(
     task_id: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
     session_id: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
     min_revision: Type.Optional(RevisionSchema),
+    receipt: Type.Optional(
+      Type.Boolean({
+        description: 'Answer with a receipt, by which a tool server can check the call itself.',
+      }),
+    ),
     deadline_ms: Type.Optional(
       Type.Integer({ minimum: 1, maximum: DEADLINE_MAX_MS, default: DEADLINE_DEFAULT_MS }),
     ),
@@ -59,6 +64,12 @@ export const DecisionAnswer = Type.Object({
     }),
   ),
   recorded: Recorded,
+  receipt: Type.Optional(
+    Type.String({
+      description:
+        'Where one was asked for. Send it to the tool server as the header Countersign-Receipt.',
+    }),
+  ),
 });
 
 /** What every route answers where nothing was judged, with the status of the reason. */

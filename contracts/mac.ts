@@ -10,6 +10,7 @@ const WRITERS: readonly (readonly [subjects: RegExp, writers: readonly string[]]
   [/^v1\.outcome\./, ['ingress']],
   [/^v1\.approval\./, ['approval-escalation']],
   [/^\$KV\.approvals\./, ['approval-escalation']],
+  [/^\$KV\.control\.signer\./, ['decision-worker']],
   [/^v1\.held\./, ['admin', 'notifier', 'ingress']],
   [/^v1\.control\.[^.]+\.alert$/, ['admin', 'audit-chainer', 'decision-worker']],
   [/^v1\.control\./, ['admin']],

@@ -10,6 +10,7 @@ import { DecisionAnswer, DecisionRequest, OutcomeAnswer, Refusal } from './http.
 import { UUID7_PATTERN } from './ids.ts';
 import { OutcomeReport } from './outcome.ts';
 import { REASONS, type Reason, reasonSpec } from './reasons.ts';
+import { RECEIPT_KEYS_PATH, ReceiptJwks } from './receipt-key.ts';
 
 const JSON_TYPE = 'application/json';
 const body = (schema: unknown) => ({ content: { [JSON_TYPE]: { schema } } });
@@ -113,6 +114,13 @@ const discover = {
   responses: { 200: answer('The endpoints.', AuthzenConfiguration) },
 };
 
+const receiptKeys = {
+  operationId: 'receiptKeys',
+  summary: 'Public keys of receipts (JSON Web Key Set).',
+  security: [],
+  responses: { 200: answer('The keys in use.', ReceiptJwks) },
+};
+
 /** Text of contracts/generated/openapi.json. */
 export function openapi(): string {
   const document = {
@@ -131,6 +139,7 @@ export function openapi(): string {
       '/access/v1/evaluation': { post: evaluate },
       '/access/v1/evaluations': { post: evaluateAll },
       '/.well-known/authzen-configuration': { get: discover },
+      [RECEIPT_KEYS_PATH]: { get: receiptKeys },
     },
     components: {
       securitySchemes: {

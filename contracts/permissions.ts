@@ -86,6 +86,7 @@ function publishes(): Record<string, readonly string[]> {
       'v1.count.>',
       '$KV.control.beat.>',
       '$KV.control.runaway.>',
+      '$KV.control.signer.>',
       ...reads('control'),
       ...reads('keyed'),
       ...reads('calls'),

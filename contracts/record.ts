@@ -46,7 +46,11 @@ export function sealPayload(
   sections: Sections,
   hidden: Sections,
   freshSalt: () => string,
-): { readonly payload: string; readonly commitments: Record<string, string> } {
+): {
+  readonly payload: string;
+  readonly commitments: Record<string, string>;
+  readonly salts: Readonly<Record<string, string>>;
+} {
   const commitments: Record<string, string> = {};
   const salts: Record<string, string> = {};
   let body = '';
@@ -58,7 +62,7 @@ export function sealPayload(
     if (name in sections) body += `${body === '' ? '' : ','}${JSON.stringify(name)}:${text}`;
   }
   const payload = `{"salts":${JSON.stringify(salts)},"sections":{${body}},"v":1}`;
-  return { payload, commitments };
+  return { payload, commitments, salts };
 }
 
 /** The stored message of some records. */

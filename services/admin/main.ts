@@ -24,6 +24,7 @@ import { authenticator, operatorsOf } from './operators.ts';
 import { bootstrapOperators, readOperators } from './persons.ts';
 import { policyBuilder } from './policies.ts';
 import { type Projector, startProjector } from './project.ts';
+import { receiptKeyRoutes } from './receipt-keys.ts';
 import { adminRoutes, type Routes } from './routes.ts';
 
 /** Number of the newest migration that reads of the audit trail need. */
@@ -72,6 +73,7 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
     const held = heldAsker(signedRequester(bus, secrets.macKeys));
     const all: readonly Routes[] = [adminRoutes, auditRoutes(audit?.reads), approvalRoutes(held)];
     for (const routes of all) routes(app, { deps, authenticate });
+    receiptKeyRoutes(app, { view, macKeys: secrets.macKeys });
     await app.listen({ host: config.COUNTERSIGN_ADMIN_HOST, port: config.COUNTERSIGN_ADMIN_PORT });
     add('api', () => app.close());
     const health = await serveHealth(

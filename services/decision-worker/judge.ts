@@ -9,7 +9,7 @@ import {
   type WorkerAnswer,
 } from '#contracts/call.ts';
 import { publicReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
-import { RECORD_BYTES_MAX, type RecordLines } from '#contracts/record.ts';
+import { RECORD_BYTES_MAX } from '#contracts/record.ts';
 import { shardOf } from '#contracts/subjects.ts';
 import { NotRecorded } from '#host/publish.ts';
 import type { Tracing } from '#host/tracing.ts';
@@ -18,7 +18,7 @@ import { type Call, type Checks, decide, type Outcome } from './decide.ts';
 import { applyMode, type Mode } from './mode.ts';
 import type { CallIds, Claimed } from './points/call-ids.ts';
 import { freshApprovalId, freshDecisionId, freshSalt } from './random.ts';
-import { type Decided, decisionRecord, hashOfCall } from './record.ts';
+import { type Decided, type DecisionRecord, decisionRecord, hashOfCall } from './record.ts';
 import type { Position, Recorder } from './recorder.ts';
 import { beginSpan, endSpan } from './spans.ts';
 
@@ -32,6 +32,8 @@ export interface JudgeParts {
   readonly mode: (tenant: Call['tenant'], agentClass: string) => Mode;
   readonly durability: () => { readonly epoch: string; readonly durability: Durability };
   readonly worker: string;
+  /** Public key of the receipts that are made now. */
+  readonly receiptKey: () => string;
   readonly onAnswer: (verdict: Verdict | 'none', reason: Reason) => void;
   readonly tracing: Tracing;
 }
@@ -134,6 +136,7 @@ async function settle(
     approvalId,
     durability,
     worker: parts.worker,
+    receiptKey: call.envelope.receipt === true ? parts.receiptKey() : '',
   };
   const lines = decisionRecord(call, outcome, decided, freshSalt);
   if (Buffer.byteLength(lines.leaf) + Buffer.byteLength(lines.payload) > RECORD_BYTES_MAX) {
@@ -158,7 +161,7 @@ async function settle(
 function record(
   recorder: Recorder,
   call: Call,
-  { lines, held }: { readonly lines: RecordLines; readonly held: boolean },
+  { lines, held }: { readonly lines: DecisionRecord; readonly held: boolean },
 ): Promise<Position> {
   const { envelope, tenant } = call;
   if (held) return recorder.hold(lines, tenant);
@@ -177,7 +180,7 @@ function answerOf(
   call: Call,
   outcome: Outcome,
   decided: Decided,
-  position: DecidedAnswer['position'],
+  { receipt, ...position }: DecidedAnswer['position'] & Pick<Position, 'receipt'>,
 ): DecidedAnswer {
   const { envelope } = call;
   const { principal, grant, reservation } = outcome;
@@ -204,6 +207,7 @@ function answerOf(
     },
     position,
     durability: decided.durability,
+    ...(receipt === undefined ? {} : { receipt }),
     agent: principal?.agent ?? '',
     principal: principal?.digest ?? '',
     upstream: call.tool.upstream,

@@ -3,26 +3,26 @@ import type { TenantId } from '#contracts/ids.ts';
  * Durable recording, grouped: while one publish is in flight, records of concurrent calls collect, then go out as
  * one stored message. One disk sync serves all callers that wait; alone, sync-always caps at a few thousand a second.
  */
-import {
-  BATCH_BYTES_MAX,
-  BATCH_RECORDS_MAX,
-  encodeRecords,
-  type RecordLines,
-} from '#contracts/record.ts';
+import { BATCH_BYTES_MAX, BATCH_RECORDS_MAX, encodeRecords } from '#contracts/record.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import type { PublishRecord } from '#host/publish.ts';
+
+import type { SignReceipts } from './receipts.ts';
+import type { DecisionRecord } from './record.ts';
 
 /** Where a record stands: sequence of the stored message and index of the record in it. */
 export interface Position {
   readonly sequence: number;
   readonly index: number;
+  /** Where the record asked for one. */
+  readonly receipt?: string;
 }
 
 export interface Recorder {
   /** Resolves once the stream has acknowledged. @throws NotRecorded: the caller MUST answer block */
-  readonly record: (lines: RecordLines, shard: number) => Promise<Position>;
+  readonly record: (record: DecisionRecord, shard: number) => Promise<Position>;
   /** Records an escalated decision, alone. @throws NotRecorded */
-  readonly hold: (lines: RecordLines, tenant: TenantId) => Promise<Position>;
+  readonly hold: (record: DecisionRecord, tenant: TenantId) => Promise<Position>;
   readonly waiting: () => number;
 }
 
@@ -30,7 +30,7 @@ export interface Recorder {
 const IN_FLIGHT_MAX = 2;
 
 interface Waiting {
-  readonly lines: RecordLines;
+  readonly record: DecisionRecord;
   readonly bytes: number;
   readonly shard: number;
   readonly resolve: (position: Position) => void;
@@ -38,7 +38,11 @@ interface Waiting {
 }
 
 /** @param timeoutMs after which an unacknowledged group counts as not recorded */
-export function createRecorder(publish: PublishRecord, timeoutMs: number): Recorder {
+export function createRecorder(
+  publish: PublishRecord,
+  timeoutMs: number,
+  sign: SignReceipts,
+): Recorder {
   let queue: Waiting[] = [];
   let inFlight = 0;
   let scheduled = false;
@@ -46,11 +50,18 @@ export function createRecorder(publish: PublishRecord, timeoutMs: number): Recor
   const send = async (group: readonly Waiting[]) => {
     inFlight += 1;
     try {
-      const body = encodeRecords(group.map(({ lines }) => lines));
-      const { sequence } = await publish(SUBJECTS.decisionBatch(group[0]?.shard ?? 0), body, {
-        timeoutMs,
-      });
-      for (const [index, { resolve }] of group.entries()) resolve({ sequence, index });
+      const records = group.map(({ record }) => record);
+      const publishing = publish(
+        SUBJECTS.decisionBatch(group[0]?.shard ?? 0),
+        encodeRecords(records),
+        { timeoutMs },
+      );
+      const receipts = sign(records); // while the disk syncs; they leave only with the answers
+      const { sequence } = await publishing;
+      for (const [index, { resolve }] of group.entries()) {
+        const receipt = receipts[index];
+        resolve({ sequence, index, ...(receipt === undefined ? {} : { receipt }) });
+      }
     } catch (error) {
       for (const { reject } of group) reject(error);
     } finally {
@@ -71,19 +82,19 @@ export function createRecorder(publish: PublishRecord, timeoutMs: number): Recor
 
   return {
     waiting: () => queue.length,
-    record: (lines, shard) =>
+    record: (record, shard) =>
       new Promise((resolve, reject) => {
-        const bytes = Buffer.byteLength(lines.leaf) + Buffer.byteLength(lines.payload) + 2;
-        queue.push({ lines, bytes, shard, resolve, reject });
+        const bytes = Buffer.byteLength(record.leaf) + Buffer.byteLength(record.payload) + 2;
+        queue.push({ record, bytes, shard, resolve, reject });
         if (scheduled || inFlight >= IN_FLIGHT_MAX) return;
         scheduled = true;
         setImmediate(flush); // calls of one event-loop turn share a message
       }),
-    hold: async (lines, tenant) => {
-      const { sequence } = await publish(SUBJECTS.decisionHold(tenant), encodeRecords([lines]), {
-        timeoutMs,
-      });
-      return { sequence, index: 0 };
+    hold: async (record, tenant) => {
+      const subject = SUBJECTS.decisionHold(tenant);
+      const { sequence } = await publish(subject, encodeRecords([record]), { timeoutMs });
+      const [receipt] = sign([record]);
+      return { sequence, index: 0, ...(receipt === undefined ? {} : { receipt }) };
     },
   };
 }

@@ -78,10 +78,11 @@ export function recordedOf(
 }
 
 function decisionText(answer: Decided, seal: Seal): string {
-  const { body, repeated } = answer;
+  const { body, repeated, receipt } = answer;
   return JSON.stringify({
     ...body,
     ...(repeated ? { repeated } : {}),
     recorded: recordedOf(answer, seal),
+    ...(receipt === undefined ? {} : { receipt }),
   });
 }

@@ -22,6 +22,7 @@ import { watchIssuers } from './identity-peek.ts';
 import { mcpRoutes } from './mcp/routes.ts';
 import { createMeasure } from './measure.ts';
 import { createReportOutcome, outcomeRoutes } from './outcome.ts';
+import { receiptKeyRoutes } from './receipt-keys.ts';
 import type { Parts, Routes } from './routes.ts';
 import { createSeal } from './seal.ts';
 
@@ -62,6 +63,7 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
     outcomeRoutes(() => durability.now().durability),
     authzenRoutes,
     documentRoutes,
+    receiptKeyRoutes,
     mcpRoutes(mcpOptions(config)),
   ];
   const app = createHttp({ log, onRefused, ...callersOf(config) }, (to) =>

@@ -28,7 +28,12 @@ export interface Gateway {
   readonly upstream: (
     name: string,
     url: string,
-    options?: { tools?: readonly (string | Tool)[]; secret?: string; timeoutMs?: number },
+    options?: {
+      tools?: readonly (string | Tool)[];
+      secret?: string;
+      timeoutMs?: number;
+      receipts?: boolean;
+    },
   ) => Promise<void>;
   /** Rewrites the file with the credential of an upstream. */
   readonly rotate: (name: string, secret: string) => Promise<void>;
@@ -108,7 +113,7 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
         body: last === '' ? undefined : JSON.parse(last),
       };
     },
-    upstream: async (name, url, { tools = [], secret = '', timeoutMs } = {}) => {
+    upstream: async (name, url, { tools = [], secret = '', timeoutMs, receipts } = {}) => {
       if (secret !== '') await writeFile(secretFile(name), `${secret}\n`);
       for (const tool of tools) {
         const value: Tool = typeof tool === 'string' ? { name: tool, upstream: name } : tool;
@@ -119,6 +124,7 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
         kind: 'mcp',
         ...(secret === '' ? {} : { credential: { file: secretFile(name) } }),
         ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
+        ...(receipts === undefined ? {} : { receipts }),
       });
     },
     rotate: (name, secret) => writeFile(secretFile(name), `${secret}\n`),

@@ -74,6 +74,7 @@ export function decisionRecord(
     policy_reason: '',
     policy_revision: '',
     reason: 'policy.allowed',
+    receipt_key: '',
     resumes: '',
     session: '',
     task: '',

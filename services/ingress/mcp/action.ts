@@ -13,7 +13,7 @@ export async function callAction(exchange: Exchange, message: RequestMessage): P
     message,
     action: `mcp:${method}`,
     args,
-    body: forwarded(message),
+    body: (receipt) => forwarded(message, {}, receipt),
     listens: method === 'subscriptions/listen',
     tell: (text, decision) =>
       judgedErrorText(id, text, decisionData(decision, exchange.parts.seal)),

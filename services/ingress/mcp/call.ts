@@ -30,14 +30,15 @@ export async function callTool(exchange: Exchange, message: RequestMessage): Pro
     message,
     action: name,
     args: given,
-    body: forwarded(message, { arguments: given }),
+    body: (receipt) => forwarded(message, { arguments: given }, receipt),
     listens: false,
     tell: (text, decision) => told(exchange, id, { text, decision }),
   };
   const round = await continuedRound(exchange, governed);
   if (round === undefined) return decide(exchange, governed, undefined);
   const { requestState: _state, inputResponses: _responses, ...rest } = params;
-  const body = forwarded({ ...message, params: rest }, { arguments: given });
+  const body = (receipt?: string) =>
+    forwarded({ ...message, params: rest }, { arguments: given }, receipt);
   return decide(exchange, { ...governed, body }, round);
 }
 

@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DEADLINE_DEFAULT_MS, type WorkerAnswer } from '#contracts/call.ts';
 import { canonical, type JsonObject } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
+import { RECEIPT_HEADER, RECEIPT_META } from '#contracts/receipt.ts';
 
 import { capabilityOf } from '../http.ts';
 import type { Call, Caller, Parts } from '../routes.ts';
@@ -13,6 +14,7 @@ import { mirroredHeaders } from './headers.ts';
 import {
   clientInfoOf,
   type Era,
+  isObject,
   type Message,
   type RequestId,
   traceparentOf,
@@ -79,13 +81,19 @@ export const ownsSession = ({ session }: Exchange, principal: string): boolean =
 export const noSession = (exchange: Pick<Exchange, 'message'>): Fault =>
   faultOf('request.unknown_session', { id: idIn(exchange) });
 
-/** The message as it goes upstream. @param change replaces params by name */
+/** The message as it goes upstream. @param change replaces params by name @param receipt of the call, if there is one */
 export function forwarded(
   { body, params }: { readonly body: JsonObject; readonly params: JsonObject },
   change: JsonObject = {},
+  receipt?: string,
 ): string {
   const had = Object.hasOwn(body, 'params') || Object.keys(change).length > 0;
-  return canonical(had ? { ...body, params: { ...withoutOwnMeta(params), ...change } } : body);
+  if (!had && receipt === undefined) return canonical(body);
+  const kept = withoutOwnMeta(params);
+  if (receipt === undefined) return canonical({ ...body, params: { ...kept, ...change } });
+  const meta = isObject(kept['_meta']) ? kept['_meta'] : {};
+  const _meta = { ...meta, [RECEIPT_META]: receipt };
+  return canonical({ ...body, params: { ...kept, ...change, _meta } });
 }
 
 export interface Sending {
@@ -97,18 +105,20 @@ export interface Sending {
   readonly silent?: boolean;
   /** Where a stream of the old era is taken up, as the upstream knows it. */
   readonly lastEventId?: string;
+  readonly receipt?: string | undefined;
 }
 
 /** Sends to the upstream what may be passed on of a request. @throws UpstreamAway, NoCredential */
 export function send(exchange: Exchange, sending: Sending): Promise<UpstreamResponse> {
   const { request, target, session, message, era } = exchange;
-  const { body, signal, method = 'POST', silent = false, lastEventId } = sending;
+  const { body, signal, method = 'POST', silent = false, lastEventId, receipt } = sending;
   const headers: Record<string, string> = {
     ...mirroredHeaders(message, request.headers, era),
     accept: method === 'GET' ? 'text/event-stream' : 'application/json, text/event-stream',
     ...(body === '' ? {} : { 'content-type': 'application/json' }),
     ...(session === undefined ? {} : { 'mcp-session-id': session.upstreamId }),
     ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
+    ...(receipt === undefined ? {} : { [RECEIPT_HEADER]: receipt }),
   };
   return target.send({ method, headers, body, signal, silent });
 }

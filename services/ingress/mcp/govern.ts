@@ -22,7 +22,7 @@ import {
   takeOver,
 } from './exchange.ts';
 import { faultOf } from './fault.ts';
-import { callIdOf, type RequestMessage } from './message.ts';
+import { callIdOf, type RequestMessage, wantsReceipt } from './message.ts';
 import { knownObligations } from './obligations.ts';
 import { isLate, recordOutcome } from './outcomes.ts';
 import { relay } from './relay.ts';
@@ -36,8 +36,8 @@ export interface Governed {
   /** Name that policy and capability know it by. */
   readonly action: string;
   readonly args: JsonObject;
-  /** JSON text for the upstream. */
-  readonly body: string;
+  /** JSON text for the upstream. @param receipt of the decision, if there is one */
+  readonly body: (receipt?: string) => string;
   /** A stream that lives until its client ends it. */
   readonly listens: boolean;
   /** JSON-RPC text that tells the caller why the call has no result. */
@@ -56,6 +56,7 @@ export async function judge(
     ask: 'decide',
     tool: action,
     forwards: true,
+    ...(exchange.target.receipts || wantsReceipt(message) ? { receipt: true } : {}),
     args: argumentsText(args),
   });
   const { id } = message;
@@ -88,7 +89,8 @@ export async function forward(
   if (isLate(owed)) return stop('refused_late', 'decided too late', 'service.timeout');
   if (exchange.reply.raw.destroyed) return stop('refused_late', 'caller gone', 'service.timeout');
   const signal = governed.listens ? listeningSignal(exchange) : signalOf(exchange);
-  const sending = { body: governed.body, signal, silent: governed.listens };
+  const receipt = exchange.target.receipts ? decision.receipt : undefined;
+  const sending = { body: governed.body(receipt), signal, silent: governed.listens, receipt };
   const response = await send(exchange, sending).catch((error: unknown) =>
     awayReason(exchange, error),
   );
@@ -111,7 +113,9 @@ export async function forward(
   }
   const { listens } = governed;
   const tell = (code: Reason) => governed.tell(failedText(code, decision), decision);
-  await relay(takeOver(exchange), response, settle(exchange, owed, { signal, listens, tell }));
+  const asked = wantsReceipt(governed.message) ? decision.receipt : undefined;
+  const settlement = settle(exchange, owed, { signal, listens, receipt: asked, tell });
+  await relay(takeOver(exchange), response, settlement);
 }
 
 const judgedAs = ({ body }: Decided) => ({

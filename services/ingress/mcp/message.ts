@@ -1,6 +1,7 @@
 /** JSON-RPC messages of MCP as they come in: which kind, which era, and what of `_meta` concerns us. */
 import { CALL_ID_MAX } from '#contracts/call.ts';
 import type { Json, JsonObject } from '#contracts/json.ts';
+import { RECEIPT_META } from '#contracts/receipt.ts';
 
 import { Fault, RPC } from './fault.ts';
 
@@ -119,6 +120,10 @@ export function callIdOf({ id, params }: RequestMessage): string | undefined {
   }
   return callId;
 }
+
+/** The caller wants a receipt of its own, whatever becomes of the call. */
+export const wantsReceipt = ({ params }: RequestMessage): boolean =>
+  metaOf(params)[RECEIPT_META] === true;
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 

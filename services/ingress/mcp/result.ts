@@ -13,11 +13,14 @@ import type { Era, RequestId } from './message.ts';
 /** Key of the decision in `_meta`. */
 export const DECISION_KEY = 'countersign/decision';
 
-/** A decision as data: the answer of POST /v1/decisions. */
+/** A decision as data: the answer of POST /v1/decisions. The receipt of an allow is for the tool server that runs it. */
 export const decisionData = (answer: Decided, seal: Seal): JsonObject => ({
   ...(answer.body as unknown as JsonObject), // came as JSON
   ...(answer.repeated ? { repeated: true } : {}),
   recorded: { ...recordedOf(answer, seal) },
+  ...(answer.receipt === undefined || answer.body.verdict === 'allow'
+    ? {}
+    : { receipt: answer.receipt }),
 });
 
 /** Text of a JSON-RPC response. */

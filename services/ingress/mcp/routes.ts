@@ -123,6 +123,7 @@ const NO_MESSAGE: Message = { kind: 'response', body: {} };
 const NO_TARGET: Target = {
   name: '',
   timeoutMs: 0,
+  receipts: false,
   send: () => Promise.reject(new Error('nothing is sent to an upstream that is not there')),
 };
 

@@ -1,8 +1,10 @@
 /** Outcome first, then the answer: an agent never sees a result that has no record, nor one that owes something. */
 import type { JsonObject } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
+import { RECEIPT_META } from '#contracts/receipt.ts';
 
 import type { Exchange } from './exchange.ts';
+import { isObject } from './message.ts';
 import { redacted } from './obligations.ts';
 import { becameOf, recordOutcome } from './outcomes.ts';
 import { changedResult, type Settlement } from './relay.ts';
@@ -13,6 +15,8 @@ interface SettleOptions {
   readonly signal: AbortSignal;
   /** A stream that lives until its client ends it. */
   readonly listens: boolean;
+  /** For the agent that asked for one, with the result. */
+  readonly receipt?: string | undefined;
   /** JSON-RPC text in the place of a result. */
   readonly tell: (code: Reason) => string;
 }
@@ -21,7 +25,7 @@ interface SettleOptions {
 export function settle(
   exchange: Exchange,
   owed: Owed,
-  { signal, listens, tell }: SettleOptions,
+  { signal, listens, receipt, tell }: SettleOptions,
 ): Settlement {
   const { unresumed } = exchange;
   const lost = async (error: string): Promise<void> => {
@@ -35,7 +39,9 @@ export function settle(
       unresumed.settled(owed.decisionId);
       const recorded = await recordOutcome(exchange, owed, becameOf(answer));
       if (!recorded) return tell('evidence.outcome_unavailable');
-      return changedResult(answer, (result) => unshared(redacted(result, owed.obligations)));
+      return changedResult(answer, (result) =>
+        withReceipt(unshared(redacted(result, owed.obligations)), receipt),
+      );
     },
     lost: async (why) => {
       await lost(signal.aborted ? 'cancelled by the caller' : why);
@@ -46,6 +52,12 @@ export function settle(
     },
     eventId: eventIdsOf(exchange, owed),
   };
+}
+
+function withReceipt(result: JsonObject, receipt: string | undefined): JsonObject {
+  if (receipt === undefined) return result;
+  const { _meta: meta } = result;
+  return { ...result, _meta: { ...(isObject(meta) ? meta : {}), [RECEIPT_META]: receipt } };
 }
 
 /** What was judged for one caller is for nobody else, whatever the upstream thinks of it. */

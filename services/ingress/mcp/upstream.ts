@@ -31,6 +31,8 @@ export interface Target {
   readonly name: string;
   /** How long it may be silent. */
   readonly timeoutMs: number;
+  /** Each call that is forwarded to it carries its receipt. */
+  readonly receipts: boolean;
   /** @throws UpstreamAway, NoCredential */
   readonly send: (what: UpstreamRequest) => Promise<UpstreamResponse>;
 }
@@ -73,6 +75,7 @@ export function createUpstreams(view: ControlView, credentialOf: CredentialOf): 
   const targetOf = (tenant: string, name: string, upstream: Upstream): Target => ({
     name,
     timeoutMs: upstream.timeout_ms ?? TIMEOUT_DEFAULT_MS,
+    receipts: upstream.receipts ?? true,
     send: async ({ method, headers, body, signal, silent = false }) => {
       const credential = await credentialOf(tenant, upstream);
       const timeout = upstream.timeout_ms ?? TIMEOUT_DEFAULT_MS;

@@ -55,7 +55,11 @@ else := {"verdict": "allow"}
       .writeHead(200, { 'content-type': 'application/json', 'set-cookie': 'a=b' })
       .end(JSON.stringify({ jsonrpc: '2.0', id, ...answers[mode] }));
   });
-  await gateway.upstream('rec', upstream.url, { tools: ['pay'], secret: 'first-secret' });
+  await gateway.upstream('rec', upstream.url, {
+    tools: ['pay'],
+    secret: 'first-secret',
+    receipts: false,
+  });
   await gateway.upstream('nobody', 'http://127.0.0.1:1/mcp', { tools: ['pay'] });
 });
 afterAll(async () => {

@@ -24,12 +24,13 @@ function publisher() {
 }
 
 const lines = (leaf: string) => ({ leaf, payload: '{}' });
+const noReceipts = () => [];
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('recorder', () => {
   it('puts the records of one turn into one message and tells each its place', async () => {
     const { sent, publish } = publisher();
-    const recorder = createRecorder(publish, 1_000);
+    const recorder = createRecorder(publish, 1_000, noReceipts);
     const places = ['"a"', '"b"'].map((leaf) => recorder.record(lines(leaf), 0));
     await turn();
     expect(sent.map(({ records }) => records)).toEqual([['"a"', '"b"']]);
@@ -42,7 +43,7 @@ describe('recorder', () => {
 
   it('collects while two messages are in flight, then sends the rest as one', async () => {
     const { sent, publish } = publisher();
-    const recorder = createRecorder(publish, 1_000);
+    const recorder = createRecorder(publish, 1_000, noReceipts);
     for (const leaf of ['1', '2', '3', '4']) {
       void recorder.record(lines(leaf), 0);
       await turn();
@@ -55,7 +56,7 @@ describe('recorder', () => {
 
   it('keeps shards apart, and groups bounded', async () => {
     const { sent, publish } = publisher();
-    const recorder = createRecorder(publish, 1_000);
+    const recorder = createRecorder(publish, 1_000, noReceipts);
     for (let n = 0; n < BATCH_RECORDS_MAX + 1; n += 1) void recorder.record(lines('0'), 0);
     void recorder.record(lines('1'), 1);
     await turn();
@@ -70,7 +71,7 @@ describe('recorder', () => {
 
   it('fails every record of a group that is not acknowledged, and goes on with the next', async () => {
     const { sent, publish } = publisher();
-    const recorder = createRecorder(publish, 1_000);
+    const recorder = createRecorder(publish, 1_000, noReceipts);
     const lost = [recorder.record(lines('1'), 0), recorder.record(lines('2'), 0)];
     await turn();
     sent[0]?.fail();
