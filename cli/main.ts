@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { CliError, EXIT, reportError } from '#cli/output.ts';
 
 import { register as agent } from './commands/agent.ts';
+import { register as attenuate } from './commands/attenuate.ts';
 import { register as audit } from './commands/audit.ts';
 import { register as bench } from './commands/bench.ts';
 import { register as budget } from './commands/budget.ts';
@@ -32,6 +33,7 @@ const VERBS = [
   doctor,
   call,
   mint,
+  attenuate,
   revoke,
   kill,
   policy,

@@ -40,6 +40,7 @@ export const CAPABILITY_SECONDS_MAX = 31 * 24 * 3_600;
 const CAPABILITY_SECONDS_DEFAULT = 3_600;
 
 const Scalar = Type.Union([text(1_024), Type.Number(), Type.Boolean()]);
+const Thumbprint = Type.String({ pattern: '^[A-Za-z0-9_-]{43}$' });
 const Pointer = Type.String({ pattern: '^(/([^~/]|~[01])*)+$', maxLength: 1_024 });
 
 /** What a capability shall allow. Everything left out is not limited by it. */
@@ -61,6 +62,19 @@ export const MintRequest = Type.Object(
     task: Type.Optional(name(128)),
     actor: Type.Optional(name(256)),
     audience: Type.Optional(name(512)),
+    sender: Type.Optional(
+      Type.Object(
+        {
+          jkt: Type.Optional(Thumbprint),
+          'x5t#S256': Type.Optional(Thumbprint),
+        },
+        {
+          ...closed,
+          description:
+            'The one key that a caller must prove to hold: of its DPoP proofs (jkt) or of its TLS certificate.',
+        },
+      ),
+    ),
     arguments: Type.Optional(
       Type.Array(
         Type.Object(
@@ -80,8 +94,16 @@ export const MintRequest = Type.Object(
     amounts: Type.Optional(
       Type.Array(
         Type.Object(
-          { path: Pointer, max: Type.Number({ exclusiveMinimum: 0 }) },
-          { ...closed, description: 'An amount of 0 or more, at most this in each call.' },
+          {
+            path: Pointer,
+            max: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+            total: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+          },
+          {
+            ...closed,
+            description:
+              'An amount of 0 or more: at most `max` in each call, at most `total` in all calls together.',
+          },
         ),
         { maxItems: 8 },
       ),

@@ -6,21 +6,17 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 
 import { adminClient, reachable, type Reach } from '#cli/client.ts';
-import { countGiven, durationGiven, jsonGiven, repeated } from '#cli/given.ts';
+import { durationGiven, jsonGiven } from '#cli/given.ts';
 import { placesIn, systemFolder } from '#cli/local/places.ts';
 import { writePrivate } from '#cli/local/private-file.ts';
 import { paint, print, printJson } from '#cli/output.ts';
+import { limitable, type Limits, termsOf } from '#cli/terms.ts';
 import { addVerb } from '#cli/verb.ts';
 import type { MintAnswer, MintRequest } from '#contracts/admin-bodies.ts';
 
-interface MintOptions extends Reach {
+interface MintOptions extends Reach, Limits {
   readonly agent: string;
-  readonly tool?: string[];
-  readonly forbid?: string[];
-  readonly upstream?: string[];
-  readonly calls?: number;
   readonly for: number;
-  readonly task?: string;
   readonly terms?: string;
   readonly print?: true;
   readonly out?: string;
@@ -40,30 +36,22 @@ export function register(program: Command): void {
       ],
     ],
   });
-  reachable(verb)
+  limitable(reachable(verb))
     .requiredOption('--agent <agent>', 'the registered agent that may use it')
-    .option('--tool <name>', 'a tool or pattern that it covers; repeat for more', repeated)
-    .option('--forbid <name>', 'a tool or pattern that it never covers; repeat', repeated)
-    .option('--upstream <name>', 'only tools of this server; repeat for more', repeated)
-    .option('--calls <number>', 'how many calls it is good for', countGiven)
     .option(
       '--for <duration>',
       'how long it is valid: 90s, 15m, 1h, at most 31d',
       durationGiven,
       3_600,
     )
-    .option('--task <id>', 'only for this task')
-    .option(
-      '--terms <json>',
-      'further terms as JSON or @file (arguments, amounts: see docs/capability.md)',
-    )
+    .option('--terms <json>', 'further terms as JSON or @file (see docs/capability.md)')
     .option('--print', 'print the token instead of writing a file')
     .option('--out <file>', 'where to write it')
     .action(mint);
 }
 
 async function mint(options: MintOptions): Promise<void> {
-  const answer = await adminClient(options).tenantCall('POST', 'capabilities', termsOf(options));
+  const answer = await adminClient(options).tenantCall('POST', 'capabilities', requestOf(options));
   // The answer's shape is fixed in contracts/admin-bodies.ts.
   const { capability, ...minted } = answer as MintAnswer;
   if (options.print === true) {
@@ -88,16 +76,12 @@ function ownFolder(): string {
   return existsSync(secrets) ? secrets : '.';
 }
 
-function termsOf(options: MintOptions): MintRequest {
-  const { tool, forbid, upstream, calls, task, terms } = options;
+function requestOf(options: MintOptions): MintRequest {
+  const { terms } = options;
   return {
     ...(terms === undefined ? {} : (jsonGiven(terms) as object)),
     agent: options.agent,
     expires_in_s: options.for,
-    ...(tool === undefined ? {} : { tools: tool }),
-    ...(forbid === undefined ? {} : { forbidden_tools: forbid }),
-    ...(upstream === undefined ? {} : { upstreams: upstream }),
-    ...(calls === undefined ? {} : { calls }),
-    ...(task === undefined ? {} : { task }),
-  };
+    ...termsOf(options),
+  } as MintRequest; // admin checks it
 }

@@ -11,10 +11,9 @@ import {
   deriveTenantKey,
   mintCapability,
 } from '#contracts/capability.ts';
-import { type Caveat, readCaveat } from '#contracts/capability/caveats.ts';
-import { MalformedCapability } from '#contracts/capability/malformed.ts';
+import type { Caveat } from '#contracts/capability/caveats.ts';
+import { caveatsOf, ImpossibleTerms } from '#contracts/capability/terms.ts';
 import { CONTROL_KEYS } from '#contracts/control.ts';
-import type { Json } from '#contracts/json.ts';
 
 import { changeBy } from './change.ts';
 import type { AdminHandlers, Deps } from './deps.ts';
@@ -43,7 +42,7 @@ export function capabilityHandlers({
       }
       const issuedAt = Math.floor(Date.now() / 1_000);
       const expiresAt = issuedAt + mintSeconds(body);
-      const caveats = caveatsOf(body, expiresAt);
+      const caveats = termsAsCaveats(body, expiresAt);
       const jti = capabilityId(issuedAt, randomBytes(ID_BYTES));
       const capability = mintCapability(
         {
@@ -86,40 +85,15 @@ function signatureHash(capability: string): string {
   return hash('sha256', decoded.capability.signature, 'hex');
 }
 
-/**
- * The terms as caveats. The lock to the agent stands first, as v4 wants it, and the expiry before whatever is counted.
- * @throws AdminError capability.terms with the place of the fault
- */
-function caveatsOf(terms: MintRequest, expiresAt: number): Caveat[] {
-  const stated: [path: string, caveat: unknown][] = [
-    ['/agent', { t: 'agent_lock', agent: terms.agent }],
-    ['/expires_in_s', { t: 'exp', exp: expiresAt }],
-  ];
-  const state = (path: string, value: unknown, caveat: object) => {
-    if (value !== undefined) stated.push([path, caveat]);
-  };
-  state('/tools', terms.tools, { t: 'tool_allow', tools: terms.tools });
-  state('/forbidden_tools', terms.forbidden_tools, {
-    t: 'tool_deny',
-    tools: terms.forbidden_tools,
-  });
-  state('/upstreams', terms.upstreams, { t: 'upstream', upstreams: terms.upstreams });
-  state('/task', terms.task, { t: 'task', task: terms.task });
-  state('/actor', terms.actor, { t: 'actor', agent: terms.actor });
-  state('/audience', terms.audience, { t: 'audience', audience: terms.audience });
-  for (const [at, condition] of (terms.arguments ?? []).entries()) {
-    stated.push([`/arguments/${at}`, { t: 'args', ...condition }]);
+/** @throws AdminError capability.terms with the place of the fault */
+function termsAsCaveats(body: MintRequest, expiresAt: number): Caveat[] {
+  // The start is a claim of the root, not a caveat.
+  const { not_before: _, expires_in_s: __, ...terms } = body;
+  try {
+    return caveatsOf({ ...terms, expires_at: expiresAt });
+  } catch (error) {
+    if (!(error instanceof ImpossibleTerms)) throw error;
+    const path = error.path === '/expires_at' ? '/expires_in_s' : error.path;
+    throw new AdminError('capability.terms', `Not possible: ${error.message}.`, { path });
   }
-  for (const [at, amount] of (terms.amounts ?? []).entries()) {
-    stated.push([`/amounts/${at}`, { t: 'amount', ...amount }]);
-  }
-  state('/calls', terms.calls, { t: 'max_calls', max_calls: terms.calls });
-  return stated.map(([path, caveat]) => {
-    try {
-      return readCaveat(caveat as Json);
-    } catch (error) {
-      if (!(error instanceof MalformedCapability)) throw error;
-      throw new AdminError('capability.terms', `Not possible: ${error.detail}.`, { path });
-    }
-  });
 }

@@ -1,5 +1,5 @@
 /** Mints capabilities through the admin API, as an operator of one tenant. */
-import type { ArgumentCondition } from './caveats.ts';
+import type { ArgumentCondition, SenderKey } from './caveats.ts';
 import type { ClientOptions, Token } from './client.ts';
 import { Rejected, Unavailable } from './errors.ts';
 import { addressOf, post, TIMEOUT_DEFAULT_MS } from './http.ts';
@@ -20,7 +20,8 @@ export interface Terms {
   readonly actor?: string;
   readonly audience?: string;
   readonly arguments?: readonly ({ path: string } & ArgumentCondition)[];
-  readonly amounts?: readonly { path: string; max: number }[];
+  readonly sender?: SenderKey;
+  readonly amounts?: readonly { path: string; max?: number; total?: number }[];
 }
 
 export interface Minted {

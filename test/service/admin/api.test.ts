@@ -307,7 +307,8 @@ describe('capabilities', () => {
       expires_in_s: 600,
       task: 't-1',
       arguments: [{ path: '/currency', one_of: ['EUR', 'NOK'] }],
-      amounts: [{ path: '/amount', max: 99.5 }],
+      amounts: [{ path: '/amount', max: 99.5, total: 500 }],
+      sender: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I' },
     };
     const { status, body } = await world.call('POST', `${ACME}/capabilities`, terms, {
       as: 'tom',
@@ -334,6 +335,7 @@ describe('capabilities', () => {
         'tool_deny',
         'upstream',
         'task',
+        'sender',
         'args',
         'amount',
         'max_calls',
@@ -343,7 +345,7 @@ describe('capabilities', () => {
     const minted = await keyed.get(mintedKey('acme', body.id));
     const guess = verifyCapability(body.capability, [Buffer.alloc(32)]);
     expect(guess.ok).toBe(false);
-    expect(minted?.json()).toMatchObject({ caveats: 9, agent: 'shop-agent' });
+    expect(minted?.json()).toMatchObject({ caveats: 10, agent: 'shop-agent' });
     const stream = await world.operator.jsm.streams.info('CONTROL');
     const stored = await world.operator.jsm.streams.getMessage('CONTROL', {
       seq: stream.state.last_seq,

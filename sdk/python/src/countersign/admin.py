@@ -45,6 +45,7 @@ class Admin:
         task: Optional[str] = None,
         actor: Optional[str] = None,
         audience: Optional[str] = None,
+        sender: Optional[Mapping[str, str]] = None,
         arguments: Optional[Sequence[Mapping[str, Any]]] = None,
         amounts: Optional[Sequence[Mapping[str, Any]]] = None,
     ) -> Minted:
@@ -64,6 +65,7 @@ class Admin:
             "task": task,
             "actor": actor,
             "audience": audience,
+            "sender": sender,
             "arguments": arguments,
             "amounts": amounts,
         }
