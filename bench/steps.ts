@@ -20,6 +20,7 @@ import type { ControlView } from '#host/control-view.ts';
 import { counter, seconds } from '#host/metrics.ts';
 import type { KV, ObjectStore } from '#host/nats.ts';
 
+import { approvalCheck } from '../services/decision-worker/checks/approval.ts';
 import { budgetCheck } from '../services/decision-worker/checks/budget.ts';
 import { capabilityCheck } from '../services/decision-worker/checks/capability.ts';
 import { identityCheck } from '../services/decision-worker/checks/identity.ts';
@@ -124,6 +125,7 @@ async function worker() {
     capability: capability(),
     intent: intentCheck(state),
     policy: policyCheck({ ...state, ...bundles }),
+    approval: approvalCheck({ key: masterKey, entry: () => Promise.resolve(undefined) }),
     budget: budgetCheck({ ...state, ...counters }),
   };
   return { requests, catalogue, state, checks, identity, capability, provider };
@@ -211,6 +213,7 @@ export const steps: Row = async ({ table, quick }) => {
     held: under,
     intent: purpose,
     grant,
+    release: undefined,
     reservation: undefined,
   };
   const decided = {
@@ -240,6 +243,7 @@ export const steps: Row = async ({ table, quick }) => {
         return { sequence: 1, index: 0 };
       },
       hold: async () => ({ sequence: 1, index: 0 }),
+      use: async () => ({ sequence: 1, index: 0 }),
       waiting: () => 0,
     },
     callIds: {} as never, // no call of this row brings an id

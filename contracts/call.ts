@@ -167,6 +167,11 @@ export const DecisionBody = Type.Object({
   budget: Type.Optional(Type.Array(BudgetShare)),
   valid_until: Type.String({ description: 'RFC 3339. An allow must not be acted on later.' }),
   approval_id: Type.Optional(ApprovalIdSchema),
+  approval_expires_at: Type.Optional(
+    Type.String({
+      description: 'RFC 3339. Until then people may approve it, and it may be released.',
+    }),
+  ),
 });
 export type DecisionBody = Static<typeof DecisionBody>;
 

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 // The one place where contracts look at services: their configuration is documented from the schemas that they read.
 import { AdminConfig } from '../services/admin/config.ts';
+import { EscalationConfig } from '../services/approval-escalation/config.ts';
 import { ChainerConfig } from '../services/audit-chainer/config.ts';
 import { WorkerConfig } from '../services/decision-worker/config.ts';
 import { IngressConfig } from '../services/ingress/config.ts';
@@ -27,6 +28,7 @@ export function artefacts(): Readonly<Record<string, string>> {
       ingress: IngressConfig,
       'decision-worker': WorkerConfig,
       'audit-chainer': ChainerConfig,
+      'approval-escalation': EscalationConfig,
       admin: AdminConfig,
       migrate: MigrateConfig,
     }),

@@ -432,6 +432,15 @@ export const REASONS = {
     ['A person has to approve this call.', 'Wait for the approval, then repeat exactly this call.'],
     LIFT,
   ),
+  'policy.approved': row('policy', 200, ['Allowed: people approved exactly this call.', '']),
+  'approval.denied': row('policy', 200, [
+    'A person declined this call.',
+    'Do not repeat it and do not look for another way to the same effect; ask the person you work for.',
+  ]),
+  'approval.used': row('policy', 200, [
+    'This call was approved and has been released; it is not released twice.',
+    'Find out whether it ran. If it is wanted once more, send it after the approval has expired: people are asked anew.',
+  ]),
   'policy.obligation': row('policy', 200, [
     'The policy demands something that cannot be done here, so the call did not run.',
     ASK_OPERATOR,

@@ -109,6 +109,15 @@ export function readRecordSubject(subject: string): RecordSubject | undefined {
   }
 }
 
+/** Which use of which approval a subject is for; undefined for one of other records. */
+export function readUseSubject(
+  subject: string,
+): { readonly tenant: string; readonly approval: string; readonly k: number } | undefined {
+  const [version, family, tenant = '', approval = '', k = ''] = subject.split('.');
+  if (version !== 'v1' || family !== 'use') return undefined;
+  return { tenant, approval, k: Number(k) };
+}
+
 /** Shard of a call: calls of one session stay in order on one subject. */
 export function shardOf(tenant: TenantId, agent: string, session: string): number {
   return SHARDS === 1

@@ -103,12 +103,28 @@ export const PROCESSES: ProcessTable = {
       }),
     },
     {
+      name: 'approval-escalation',
+      entry: 'services/approval-escalation/main.ts',
+      replicas: 1,
+      env: (site) => ({
+        ...bus(site, 'approval-escalation'),
+        ...macKeys(site, 'approval-escalation', [
+          'approval-escalation',
+          'decision-worker',
+          'admin',
+          'ingress',
+        ]),
+        COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_approvals'),
+      }),
+    },
+    {
       name: 'decision-worker',
       entry: 'services/decision-worker/main.ts',
       replicas: 1,
       env: (site) => ({
         ...bus(site, 'decision-worker'),
-        ...macKeys(site, 'decision-worker', ['decision-worker']),
+        // Entries of approvals are believed by the key of their writer.
+        ...macKeys(site, 'decision-worker', ['decision-worker', 'approval-escalation']),
         COUNTERSIGN_CAPABILITY_KEYS_FILE: site.secrets.capabilityKeysFile,
         COUNTERSIGN_PSEUDONYM_KEY_FILE: site.secrets.pseudonymKeyFile,
       }),

@@ -8,6 +8,7 @@ import { CONTROL_KEYS, type Operator } from '#contracts/control.ts';
 import { parseRevision, type Revision, type TenantId } from '#contracts/ids.ts';
 import { checkMac, type MacKeys } from '#contracts/mac.ts';
 import { decodeRecords, type RecordLines } from '#contracts/record.ts';
+import { readUseSubject } from '#contracts/subjects.ts';
 import type { Delivered, Handled } from '#host/consume.ts';
 import type { ControlView } from '#host/control-view.ts';
 import type { DatabaseWatch } from '#host/database-watch.ts';
@@ -59,13 +60,13 @@ async function takeMessage(
 ): Promise<void> {
   const signed = checkMac(parts.keys, { subject, body, header: mac });
   const lines = 'fault' in signed ? signed.fault : onlyRecord(body);
-  const fault =
-    typeof lines === 'string'
-      ? lines
-      : subject.startsWith('v1.use.')
-        ? await countUse(parts, subject, lines)
-        : await store(parts, lines);
+  const fault = typeof lines === 'string' ? lines : await takeRecord(parts, subject, lines);
   if (fault !== '') parts.log.error({ sequence, fault }, 'a held decision cannot be read');
+}
+
+function takeRecord(parts: HoldParts, subject: string, lines: RecordLines): Promise<string> {
+  const use = readUseSubject(subject);
+  return use === undefined ? store(parts, lines) : countUse(parts, use, lines);
 }
 
 function onlyRecord(body: Uint8Array): RecordLines | string {
@@ -131,13 +132,15 @@ function planOf(
   return { plan, stranded };
 }
 
-async function countUse(parts: HoldParts, subject: string, lines: RecordLines): Promise<string> {
+async function countUse(
+  parts: HoldParts,
+  { tenant, approval, k }: NonNullable<ReturnType<typeof readUseSubject>>,
+  lines: RecordLines,
+): Promise<string> {
   const leaf = readLeaf(lines.leaf);
-  const [, , tenant, id = '', k = ''] = subject.split('.');
-  if (leaf === undefined || leaf.tenant !== tenant || leaf.resumes !== id) return 'not a use';
-  const use = { is: 'use', k: Number(k), decisionId: leaf.id } as const;
-  const took = await take(parts, { tenant: leaf.tenant, id }, use);
+  if (leaf === undefined || leaf.tenant !== tenant || leaf.resumes !== approval) return 'not a use';
+  const use = { is: 'use', k, decisionId: leaf.id } as const;
+  const took = await take(parts, { tenant: leaf.tenant, id: approval }, use);
   // The hold comes before its use in the stream, so it is there; an approval of another database is not ours.
-  if (took === undefined) return 'a use of an approval that is not known';
-  return '';
+  return took === undefined ? 'a use of an approval that is not known' : '';
 }

@@ -5,7 +5,7 @@
 import type { BudgetShare, CallEnvelope, Verdict } from '#contracts/call.ts';
 import type { Agent } from '#contracts/control.ts';
 import type { CheckEvidence, PolicyUse } from '#contracts/decision.ts';
-import type { TenantId } from '#contracts/ids.ts';
+import type { ApprovalId, TenantId } from '#contracts/ids.ts';
 import type { JsonObject } from '#contracts/json.ts';
 import type { Obligation, PolicyInput, PolicyOutput } from '#contracts/policy.ts';
 import type { Reason } from '#contracts/reasons.ts';
@@ -92,6 +92,19 @@ export interface Grant {
   readonly output: { readonly floor: PolicyOutput | null; readonly tenant: PolicyOutput | null };
 }
 
+/** What people said of a held call before. */
+export interface Release {
+  readonly is: 'pending' | 'approved' | 'denied' | 'used';
+  readonly approvalId: ApprovalId;
+  /** Milliseconds UTC. */
+  readonly expiresAt: number;
+  readonly uses: number;
+  /** At least so many are used; which ones are free, only recording tells. */
+  readonly used: number;
+  /** A person's words for the agent. */
+  readonly note: string;
+}
+
 /** This call's share of every ceiling that applies to it. */
 export interface Reservation {
   readonly shares: readonly BudgetShare[];
@@ -120,6 +133,8 @@ export interface Checks {
     under: Held,
     intent: Intent,
   ) => Promise<Checked<Grant>>;
+  /** Asked only where the policy says escalate. */
+  readonly approval: (call: Call, by: Principal, held: Refusal<Grant>) => Promise<Checked<Release>>;
   readonly budget: (call: Call, by: Principal, under: Held) => Promise<Checked<Reservation>>;
 }
 
@@ -132,6 +147,7 @@ export interface Outcome {
   readonly held: Held | undefined;
   readonly intent: Intent | undefined;
   readonly grant: Grant | undefined;
+  readonly release: Release | undefined;
   readonly reservation: Reservation | undefined;
 }
 
@@ -150,18 +166,22 @@ export async function decide(call: Call, check: Checks): Promise<Outcome> {
   const purpose = intent.value;
 
   const grant = await check.policy(call, by, under, purpose);
-  const known = { principal: by, held: under, intent: purpose };
-  if (!grant.ok) return refused(grant, { ...known, grant: grant.found });
+  const found = grant.ok ? grant.value : grant.found;
+  const known = { principal: by, held: under, intent: purpose, grant: found };
+  if (!grant.ok && grant.verdict === 'block') return refused(grant, known);
+  // Escalate and a matching approval become allow here; a plain allow looks nothing up.
+  const release = grant.ok ? undefined : await check.approval(call, by, grant);
+  if (release?.ok === false) return refused(release, { ...known, release: release.found });
 
   const reservation = await check.budget(call, by, under);
-  const granted = { ...known, grant: grant.value };
+  const granted = { ...known, release: release?.value };
   if (!reservation.ok) return refused(reservation, granted);
 
   return {
     ...NOTHING,
     ...granted,
     verdict: 'allow',
-    reason: 'policy.allowed',
+    reason: release === undefined ? 'policy.allowed' : 'policy.approved',
     reservation: reservation.value,
   };
 }
@@ -172,10 +192,11 @@ const NOTHING = {
   held: undefined,
   intent: undefined,
   grant: undefined,
+  release: undefined,
   reservation: undefined,
 } as const;
 
-type Evidence = Partial<Pick<Outcome, 'principal' | 'held' | 'intent' | 'grant'>>;
+type Evidence = Partial<Pick<Outcome, 'principal' | 'held' | 'intent' | 'grant' | 'release'>>;
 
 function refused({ verdict, reason, detail }: Refusal<unknown>, evidence: Evidence): Outcome {
   return { ...NOTHING, ...evidence, verdict, reason, detail };

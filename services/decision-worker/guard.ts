@@ -6,6 +6,7 @@ import type { Attributes, Counter, Histogram } from '@opentelemetry/api';
 
 import type { Check } from '#contracts/reasons.ts';
 
+import { unknown } from './checks/approval.ts';
 import { block, type Call, type Checked, type Checks } from './decide.ts';
 
 type Stage = Extract<Check, 'identity' | 'capability' | 'intent' | 'policy' | 'budget'>;
@@ -13,7 +14,7 @@ type Stage = Extract<Check, 'identity' | 'capability' | 'intent' | 'policy' | 'b
 export interface Observer {
   readonly durations: Histogram<{ check: string; ok: boolean }>;
   readonly failures: Counter<Attributes>;
-  readonly onError: (check: Stage, error: unknown) => void;
+  readonly onError: (check: Stage | 'approval', error: unknown) => void;
 }
 
 /** The same checks, observed, and closed against anything they throw. */
@@ -43,6 +44,13 @@ export function guarded(checks: Checks, observer: Observer): Checks {
     capability: around('capability', checks.capability),
     intent: around('intent', checks.intent),
     policy: around('policy', checks.policy),
+    // Who cannot look is told that the call is held, which it is; approval-escalation knows whether it was before.
+    approval: async (call, by, held) =>
+      checks.approval(call, by, held).catch((error: unknown) => {
+        observer.onError('approval', error);
+        observer.failures.add(1, { check: 'approval' });
+        return unknown(held);
+      }),
     budget: around('budget', checks.budget),
   };
 }

@@ -2,19 +2,28 @@
  * One call: decide, record, answer. The answer exists only after the stream has acknowledged the record; if it cannot
  * be recorded, the answer is block. No other file publishes decisions.
  */
+import { APPROVAL_TTL_S } from '#contracts/approval.ts';
 import {
   ALLOW_VALID_MS,
   type Durability,
   type Verdict,
   type WorkerAnswer,
 } from '#contracts/call.ts';
+import type { ApprovalId } from '#contracts/ids.ts';
 import { publicReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
 import { RECORD_BYTES_MAX } from '#contracts/record.ts';
 import { shardOf } from '#contracts/subjects.ts';
-import { NotRecorded } from '#host/publish.ts';
+import { NotFirst, NotRecorded } from '#host/publish.ts';
 import type { Tracing } from '#host/tracing.ts';
 
-import { type Call, type Checks, decide, type Outcome } from './decide.ts';
+import {
+  type Call,
+  type Checks,
+  decide,
+  type Grant,
+  type Outcome,
+  type Release,
+} from './decide.ts';
 import { applyMode, type Mode } from './mode.ts';
 import type { CallIds, Claimed } from './points/call-ids.ts';
 import { freshApprovalId, freshDecisionId, freshSalt } from './random.ts';
@@ -128,7 +137,8 @@ async function settle(
   const verdict = applyMode(outcome, mode);
   const { epoch, durability } = parts.durability();
   const held = verdict === 'escalate' && call.envelope.ask === 'decide';
-  const approvalId = held ? freshApprovalId(call.at) : '';
+  const { release } = outcome;
+  const approvalId = held ? (release?.approvalId ?? freshApprovalId(call.at)) : '';
   const decided: Decided = {
     id: judged.id,
     verdict,
@@ -146,10 +156,12 @@ async function settle(
   }
   let position: Position;
   try {
-    position = await record(parts.recorder, call, { lines, held });
+    position = await record(parts.recorder, call, { lines, verdict, release });
   } catch (error) {
     if (!(error instanceof NotRecorded)) throw error;
     outcome.reservation?.refund();
+    if (error instanceof NotFirst)
+      return settle(parts, call, { ...judged, outcome: spent(outcome) });
     return refused(call, 'evidence.unavailable');
   }
   const answer = answerOf(call, outcome, decided, { epoch, ...position });
@@ -161,12 +173,33 @@ async function settle(
 function record(
   recorder: Recorder,
   call: Call,
-  { lines, held }: { readonly lines: DecisionRecord; readonly held: boolean },
+  {
+    lines,
+    verdict,
+    release,
+  }: {
+    readonly lines: DecisionRecord;
+    readonly verdict: Verdict;
+    readonly release: Release | undefined;
+  },
 ): Promise<Position> {
   const { envelope, tenant } = call;
-  if (held) return recorder.hold(lines, tenant);
+  if (verdict === 'allow' && release?.is === 'approved')
+    return recorder.use(lines, tenant, release);
+  // A repeat of what is held already is a record like any other: nobody is asked twice.
+  const opens = verdict === 'escalate' && envelope.ask === 'decide' && release === undefined;
+  if (opens) return recorder.hold(lines, tenant);
   return recorder.record(lines, shardOf(tenant, '', envelope.session_id ?? ''));
 }
+
+/** The outcome of a call whose approval somebody else used first. */
+const spent = (outcome: Outcome): Outcome => ({
+  ...outcome,
+  verdict: 'block',
+  reason: 'approval.used',
+  release: outcome.release === undefined ? undefined : { ...outcome.release, is: 'used' },
+  reservation: undefined,
+});
 
 /** An answer to a call that was not judged. */
 export function refused(call: Pick<Call, 'envelope' | 'trace'>, code: Reason): Answer {
@@ -185,9 +218,7 @@ function answerOf(
   const { envelope } = call;
   const { principal, grant, reservation } = outcome;
   const tenantPolicy = grant?.policies.find(({ role }) => role === 'tenant');
-  // The author's words belong to what the policy decided, not to a refusal of the check after it.
-  const { message, policyReason } =
-    grant !== undefined && reasonSpec(outcome.reason).check === 'policy' ? grant : SILENT;
+  const { message, policyReason } = wordsOf(outcome);
   return {
     n: envelope.n,
     kind: 'decided',
@@ -203,7 +234,7 @@ function answerOf(
         ? {}
         : { budget: [...reservation.shares] }),
       valid_until: new Date(call.at + ALLOW_VALID_MS).toISOString(),
-      ...(decided.approvalId === '' ? {} : { approval_id: decided.approvalId }),
+      ...(decided.approvalId === '' ? {} : heldUntil(call, outcome, decided.approvalId)),
     },
     position,
     durability: decided.durability,
@@ -214,4 +245,21 @@ function answerOf(
     session: envelope.session_id ?? principal?.session ?? '',
     repeated: false,
   };
+}
+
+/** The author's words belong to what the policy decided, not to a refusal of the check after it, or to what people said. */
+function wordsOf({ grant, reason, release }: Outcome): Pick<Grant, 'message' | 'policyReason'> {
+  if (grant === undefined || reasonSpec(reason).check !== 'policy') return SILENT;
+  if (release === undefined || release.is === 'pending') return grant;
+  return { message: release.is === 'denied' ? release.note : '', policyReason: grant.policyReason };
+}
+
+function heldUntil(
+  { at }: Call,
+  { grant, release }: Outcome,
+  approvalId: ApprovalId,
+): Pick<DecidedAnswer['body'], 'approval_id' | 'approval_expires_at'> {
+  const ttl = grant?.approval?.ttl ?? APPROVAL_TTL_S;
+  const expiresAt = release?.expiresAt ?? at + ttl * 1_000;
+  return { approval_id: approvalId, approval_expires_at: new Date(expiresAt).toISOString() };
 }

@@ -13,6 +13,7 @@ import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
 import { startTracing } from '#host/tracing.ts';
 
+import { approvalCheck } from './checks/approval.ts';
 import { budgetCheck } from './checks/budget.ts';
 import { capabilityCheck, type CapabilityPoints } from './checks/capability.ts';
 import { identityCheck } from './checks/identity.ts';
@@ -21,6 +22,7 @@ import { policyCheck } from './checks/policy.ts';
 import { WorkerConfig } from './config.ts';
 import { guarded } from './guard.ts';
 import { createJudge } from './judge.ts';
+import { approvalEntries } from './points/approvals.ts';
 import { createBundles } from './points/bundles.ts';
 import { createCallIds } from './points/call-ids.ts';
 import { capabilityOpener } from './points/capabilities.ts';
@@ -85,6 +87,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
       capability: capabilityCheck({ ...capabilities, ...stops }),
       intent: intentCheck(state),
       policy: policyCheck({ ...state, ...bundles }),
+      approval: approvalCheck(approvalEntries(await bus.bucket('approvals'), macKeys, log)),
       budget: budgetCheck({ ...state, ...counters, scopeToken }),
     },
     {

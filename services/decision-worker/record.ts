@@ -106,7 +106,10 @@ function leafOf(
     policy_revision: grant?.revision ?? '',
     reason: outcome.reason,
     receipt_key: decided.receiptKey,
-    resumes: '',
+    resumes:
+      outcome.release === undefined || outcome.release.is === 'pending'
+        ? ''
+        : outcome.release.approvalId,
     session: envelope.session_id ?? principal?.session ?? '',
     task: intent?.task ?? envelope.task_id ?? '',
     tenant: call.tenant,

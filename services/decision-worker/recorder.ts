@@ -5,8 +5,9 @@ import type { TenantId } from '#contracts/ids.ts';
  */
 import { BATCH_BYTES_MAX, BATCH_RECORDS_MAX, encodeRecords } from '#contracts/record.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
-import type { PublishRecord } from '#host/publish.ts';
+import { NotFirst, type PublishRecord } from '#host/publish.ts';
 
+import type { Release } from './decide.ts';
 import type { SignReceipts } from './receipts.ts';
 import type { DecisionRecord } from './record.ts';
 
@@ -23,6 +24,15 @@ export interface Recorder {
   readonly record: (record: DecisionRecord, shard: number) => Promise<Position>;
   /** Records an escalated decision, alone. @throws NotRecorded */
   readonly hold: (record: DecisionRecord, tenant: TenantId) => Promise<Position>;
+  /**
+   * Records the use of an approval, alone and as the first message of its subject: whoever comes second gets none.
+   * @throws NotFirst when no use is left, NotRecorded
+   */
+  readonly use: (
+    record: DecisionRecord,
+    tenant: TenantId,
+    approval: Pick<Release, 'approvalId' | 'uses' | 'used'>,
+  ) => Promise<Position>;
   readonly waiting: () => number;
 }
 
@@ -80,6 +90,16 @@ export function createRecorder(
     }
   };
 
+  const alone = async (
+    record: DecisionRecord,
+    subject: string,
+    options: { readonly first?: true } = {},
+  ): Promise<Position> => {
+    const { sequence } = await publish(subject, encodeRecords([record]), { timeoutMs, ...options });
+    const [receipt] = sign([record]);
+    return { sequence, index: 0, ...(receipt === undefined ? {} : { receipt }) };
+  };
+
   return {
     waiting: () => queue.length,
     record: (record, shard) =>
@@ -90,11 +110,16 @@ export function createRecorder(
         scheduled = true;
         setImmediate(flush); // calls of one event-loop turn share a message
       }),
-    hold: async (record, tenant) => {
-      const subject = SUBJECTS.decisionHold(tenant);
-      const { sequence } = await publish(subject, encodeRecords([record]), { timeoutMs });
-      const [receipt] = sign([record]);
-      return { sequence, index: 0, ...(receipt === undefined ? {} : { receipt }) };
+    hold: (record, tenant) => alone(record, SUBJECTS.decisionHold(tenant)),
+    use: async (record, tenant, { approvalId, uses, used }) => {
+      for (let k = used + 1; k <= uses; k++) {
+        try {
+          return await alone(record, SUBJECTS.use(tenant, approvalId, k), { first: true });
+        } catch (error) {
+          if (!(error instanceof NotFirst)) throw error;
+        }
+      }
+      throw new NotFirst('every use of this approval is taken');
     },
   };
 }

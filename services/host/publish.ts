@@ -8,6 +8,11 @@ import { type Bus, newHeaders } from './nats.ts';
 /** The stream did not acknowledge: the record may or may not be stored, and the caller must act as if it were not. */
 export class NotRecorded extends Error {}
 
+/** Another message is the first on the subject: this one is surely not stored. */
+export class NotFirst extends NotRecorded {}
+
+const WRONG_LAST_SEQUENCE = 10071;
+
 export interface Stored {
   readonly sequence: number;
   /** True when the stream had this message id already. */
@@ -45,6 +50,8 @@ export function recordPublisher(bus: Bus, keys: MacKeys): PublishRecord {
       const ack = await bus.whileConnected(publishing);
       return { sequence: ack.seq, duplicate: ack.duplicate };
     } catch (cause) {
+      const taken = first === true && (cause as { code?: number }).code === WRONG_LAST_SEQUENCE;
+      if (taken) throw new NotFirst(`taken: ${subject}`, { cause });
       throw new NotRecorded(`not acknowledged: ${subject}`, { cause });
     }
   };

@@ -36,6 +36,7 @@ const WRITERS: readonly Writer[] = ['decision-worker', 'ingress', 'admin', 'appr
 const CONSUMERS_HERE = [
   ['DECISIONS', 'chain-decisions'],
   ['OUTCOMES', 'chain-outcomes'],
+  ['APPROVALS', 'chain-approvals'],
   ['CONTROL', 'chain-control'],
 ] as const;
 const ACK_WAIT_MS = 2_000;

@@ -41,6 +41,16 @@ export const OPEN_FLOOR = `package countersign.floor
 decision := {"verdict": "allow"}
 `;
 
+/** All have a key, and every process of this world gets all keys. */
+const WRITERS = [
+  'decision-worker',
+  'approval-escalation',
+  'audit-chainer',
+  'admin',
+  'ingress',
+  'notifier',
+];
+
 export interface Identity {
   readonly sub?: string;
   readonly act?: object;
@@ -70,6 +80,8 @@ export interface World {
     options?: { facts?: object; tenant?: TenantId },
   ) => Promise<string>;
   readonly startWorker: () => Promise<{ readonly stop: () => Promise<void> }>;
+  /** MAC keys of all writers. */
+  readonly macKeysFile: string;
   readonly bus: (user: string) => Promise<Bus>;
   readonly file: (name: string, text: string) => Promise<string>;
   readonly close: () => Promise<void>;
@@ -147,7 +159,8 @@ export async function startWorld(
   };
   const key = () => randomBytes(32).toString('base64');
   const master = key();
-  const macKeysFile = await file('mac.json', JSON.stringify({ 'decision-worker': key() }));
+  const macKeys = Object.fromEntries(WRITERS.map((writer) => [writer, key()]));
+  const macKeysFile = await file('mac.json', JSON.stringify(macKeys));
   const capabilityKeysFile = await file('capability.json', JSON.stringify([master]));
   const pseudonymKeyFile = await file('pseudonym', key());
 
@@ -263,6 +276,7 @@ export async function startWorld(
     mint,
     activate,
     startWorker: startOne,
+    macKeysFile,
     bus,
     file,
     ask: ({ args = {}, deadlineMs = 5_000, ...call }) =>

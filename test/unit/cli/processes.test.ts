@@ -54,7 +54,9 @@ describe('the table of processes', () => {
       admin: 'keys for admin: admin audit-chainer decision-worker',
       'audit-chainer':
         'keys for audit-chainer: ingress decision-worker audit-chainer admin approval-escalation',
-      'decision-worker': 'keys for decision-worker: decision-worker',
+      'approval-escalation':
+        'keys for approval-escalation: approval-escalation decision-worker admin ingress',
+      'decision-worker': 'keys for decision-worker: decision-worker approval-escalation',
       shop: undefined,
       ingress: 'keys for ingress: ingress',
     });

@@ -1,0 +1,210 @@
+// Held calls for real: a world with its workers, Postgres, the chainer, and one or more approval services.
+
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import pg from 'pg';
+
+import { DATABASE, prepareDatabase } from '#cli/local/database.ts';
+import type { DatabaseRole } from '#cli/local/secrets.ts';
+import type { ApprovalEntry } from '#contracts/approval.ts';
+import { APPROVAL_KEYS, openEntry } from '#contracts/approval.ts';
+import type { DecisionBody, WorkerAnswer } from '#contracts/call.ts';
+import { CONTROL_KEYS, type Operator } from '#contracts/control.ts';
+import { type HeldAsk, type HeldReply, parseHeldReply } from '#contracts/held.ts';
+import { asApprovalId } from '#contracts/ids.ts';
+import { SUBJECTS } from '#contracts/subjects.ts';
+import { readConfig } from '#host/config.ts';
+import { readMacKeys } from '#host/keys.ts';
+import type { Running } from '#host/run.ts';
+import { signedRequester } from '#host/signed-request.ts';
+
+import { EscalationConfig } from '../../services/approval-escalation/config.ts';
+import { start as startEscalation } from '../../services/approval-escalation/main.ts';
+import type { StepParts } from '../../services/approval-escalation/steps.ts';
+import { ChainerConfig } from '../../services/audit-chainer/config.ts';
+import { start as startChainer } from '../../services/audit-chainer/main.ts';
+import { migrateDatabase } from '../../services/migrate/database.ts';
+import { startPostgres, type TestPostgres } from './servers.ts';
+import { startWorld, type World } from './world.ts';
+
+/** Refunds wait for a person, lookups run. */
+export const HOLD_REFUNDS = `package countersign.policy
+default decision := {"verdict": "block"}
+decision := {"verdict": "allow"} if input.call.tool == "lookup_order"
+decision := {
+  "verdict": "escalate",
+  "reason": "refund",
+  "message": "A person looks at refunds.",
+  "obligations": [{"type": "tag", "name": "refund", "value": "yes"}],
+  "approval": object.union({"risk": "medium", "ttl": 600, "effect": $"Refund {input.call.arguments.amount}."}, extra),
+} if input.call.tool == "refund_order"
+default extra := {}
+`;
+
+type Asks = HeldAsk['ask'];
+type Ask<Name extends Asks> = Omit<Extract<HeldAsk, { ask: Name }>, 'v' | 'at'>;
+
+export interface Approvals {
+  readonly world: World;
+  readonly postgres: TestPostgres;
+  readonly query: <T>(sql: string, values?: readonly unknown[]) => Promise<T[]>;
+  /** Another instance of the service. */
+  readonly startService: (hooks?: Pick<StepParts, 'afterCommit'>) => Promise<Running>;
+  readonly startChainer: () => Promise<Running>;
+  readonly person: (id: string, more?: Partial<Operator>) => Promise<number>;
+  readonly ask: <Name extends Asks>(ask: Ask<Name>, as?: string) => Promise<HeldReply<Name>>;
+  /** Shows the call, waits until the preview is whole, and says yes to it. */
+  readonly approve: (id: string, by?: string) => Promise<HeldReply<'decide'>>;
+  readonly step: (
+    id: string,
+    step: 'deny' | 'cancel' | 'acknowledge',
+    by?: string,
+    reason?: string,
+  ) => Promise<HeldReply<'decide'>>;
+  readonly entry: (id: string) => Promise<ApprovalEntry | undefined>;
+  /** Waits until the entry under an id is in this state. */
+  readonly until: (id: string, state: ApprovalEntry['state']) => Promise<ApprovalEntry>;
+  readonly close: () => Promise<void>;
+}
+
+/** The decision in an answer. */
+export function decided(answer: WorkerAnswer): DecisionBody {
+  if (answer.kind !== 'decided') throw new Error(`not decided: ${JSON.stringify(answer)}`);
+  return answer.body;
+}
+
+/** Verdict, reason and approval of an answer. */
+export const told = (answer: WorkerAnswer): readonly [string, string, string] => {
+  const { verdict, reason, approval_id: approval = '' } = decided(answer);
+  return [verdict, reason.code, approval];
+};
+
+/** Waits for a condition, at most 20 s. */
+export async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (Date.now() > deadline) throw new Error('it did not happen');
+    await sleep(10);
+  }
+}
+
+export async function startApprovals(
+  options: { readonly workers?: number; readonly services?: number } = {},
+): Promise<Approvals> {
+  const [world, postgres] = await Promise.all([
+    startWorld({ workers: options.workers ?? 1 }),
+    startPostgres({ own: true }),
+  ]);
+  const password = randomBytes(12).toString('hex');
+  await prepareDatabase(postgres.adminUrl, () => password);
+  const databaseUrl = (role: DatabaseRole | 'postgres') => {
+    const url = new URL(postgres.adminUrl);
+    url.pathname = DATABASE;
+    if (role !== 'postgres') [url.username, url.password] = [role, password];
+    return url.href;
+  };
+  await migrateDatabase(databaseUrl('countersign_migrator'));
+  const pool = new pg.Pool({ connectionString: databaseUrl('postgres'), max: 2 });
+  pool.on('error', () => {});
+  const running: Running[] = [];
+  const environment = async (user: string, role: DatabaseRole) => ({
+    COUNTERSIGN_NATS_URL: world.nats.url,
+    COUNTERSIGN_NATS_PASSWORD_FILE: world.nats.passwordFile(user),
+    COUNTERSIGN_NATS_MONITOR_URL: world.nats.monitorUrl,
+    COUNTERSIGN_LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
+    COUNTERSIGN_MAC_KEYS_FILE: world.macKeysFile,
+    COUNTERSIGN_DATABASE_URL_FILE: await world.file(`${role}.url`, databaseUrl(role)),
+  });
+  const kept = async (start: Promise<Running>) => {
+    const one = await start;
+    running.push(one);
+    return one;
+  };
+  const startService: Approvals['startService'] = async (hooks = {}) => {
+    const env = await environment('approval-escalation', 'countersign_approvals');
+    return kept(startEscalation(readConfig(EscalationConfig, env), hooks));
+  };
+  const start = async () => {
+    const env = await environment('audit-chainer', 'countersign_chainer');
+    return kept(startChainer(readConfig(ChainerConfig, env)));
+  };
+  const person: Approvals['person'] = (id, more = {}) =>
+    world.put(CONTROL_KEYS.operator(id), {
+      id,
+      name: id,
+      roles: ['approver'],
+      token_hash: `sha256:${'0'.repeat(64)}`,
+      ...more,
+    });
+  await world.put(CONTROL_KEYS.agent(world.tenant, 'shop-agent'), {
+    class: 'shop',
+    issuer: 'idp',
+    grant: { tools: ['lookup_order', 'refund_order'] },
+  });
+  await person('ada', { roles: ['approver', 'operator'] });
+  await person('grace');
+  for (let count = 0; count < (options.services ?? 1); count++) await startService();
+  await start();
+
+  const keys = readMacKeys(world.macKeysFile);
+  const entries = await world.operator.bucket('approvals');
+  const askers = new Map<string, ReturnType<typeof signedRequester>>();
+  const ask: Approvals['ask'] = async <Name extends Asks>(what: Ask<Name>, as = 'admin') => {
+    const request = askers.get(as) ?? signedRequester(await world.bus(as), keys);
+    askers.set(as, request);
+    const body = JSON.stringify({ v: 1, at: Date.now(), ...what });
+    return parseHeldReply<Name>(await request(SUBJECTS.held(world.tenant), body));
+  };
+  const entry: Approvals['entry'] = async (id) => {
+    const place = APPROVAL_KEYS.id(world.tenant, id);
+    const stored = await entries.get(place);
+    if (stored === null) return undefined;
+    const opened = openEntry(keys, place, stored.string());
+    if (typeof opened === 'string') throw new Error(opened);
+    return opened;
+  };
+  const decide = (step: 'approve' | 'deny' | 'cancel' | 'acknowledge', of: object) =>
+    ask<'decide'>({
+      ask: 'decide',
+      step,
+      via: 'cli',
+      shown: '',
+      reason: '',
+      ...of,
+    } as Ask<'decide'>);
+  return {
+    world,
+    postgres,
+    query: async <T>(sql: string, values: readonly unknown[] = []) =>
+      (await pool.query(sql, [...values])).rows as T[],
+    startService,
+    startChainer: start,
+    person,
+    ask,
+    approve: async (id, by = 'ada') => {
+      const approval = asApprovalId(id);
+      const shown = await eventually(async () => {
+        const reply = await ask<'show'>({ ask: 'show', approval });
+        return reply.ok && reply.value.shown !== '' ? reply.value.shown : undefined;
+      });
+      return decide('approve', { approval, shown, by: { id: by, stepped_up_at: 0 } });
+    },
+    step: (id, step, by = 'ada', reason = '') =>
+      decide(step, { approval: id, by: { id: by, stepped_up_at: 0 }, reason }),
+    entry,
+    until: (id, state) =>
+      eventually(async () => {
+        const found = await entry(id);
+        return found?.state === state ? found : undefined;
+      }),
+    close: async () => {
+      for (const one of running.reverse()) await one.stop().catch(() => undefined);
+      await pool.end();
+      await world.close();
+      await postgres.stop();
+    },
+  };
+}
