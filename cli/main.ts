@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { CliError, EXIT, reportError } from '#cli/output.ts';
 
 import { register as agent } from './commands/agent.ts';
+import { register as approvals } from './commands/approvals.ts';
 import { register as attenuate } from './commands/attenuate.ts';
 import { register as audit } from './commands/audit.ts';
 import { register as bench } from './commands/bench.ts';
@@ -36,6 +37,7 @@ const VERBS = [
   attenuate,
   revoke,
   kill,
+  approvals,
   policy,
   facts,
   issuer,

@@ -51,10 +51,10 @@ export type Risk = Static<typeof Risk>;
 
 /** Where a step came in. */
 export const Surface = Type.Unsafe<
-  'api' | 'cli' | 'page' | 'slack' | 'teams' | 'pagerduty' | 'webhook' | 'agent' | 'system'
+  'api' | 'page' | 'slack' | 'teams' | 'pagerduty' | 'webhook' | 'agent' | 'system'
 >({
   type: 'string',
-  enum: ['api', 'cli', 'page', 'slack', 'teams', 'pagerduty', 'webhook', 'agent', 'system'],
+  enum: ['api', 'page', 'slack', 'teams', 'pagerduty', 'webhook', 'agent', 'system'],
 });
 export type Surface = Static<typeof Surface>;
 

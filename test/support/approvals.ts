@@ -170,7 +170,7 @@ export async function startApprovals(
     ask<'decide'>({
       ask: 'decide',
       step,
-      via: 'cli',
+      via: 'api',
       shown: '',
       reason: '',
       ...of,
