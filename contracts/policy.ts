@@ -15,8 +15,8 @@ export const POLICY_ENTRYPOINTS = {
 } as const;
 export type PolicyRole = keyof typeof POLICY_ENTRYPOINTS;
 
-/** Arguments, facts and envelope of one input together; more is refused before policy. */
-export const POLICY_INPUT_BYTES_MAX = 768 * 1024;
+/** Arguments, facts and envelope of one input together; more is refused before policy. Leaves a record room for the rest. */
+export const POLICY_INPUT_BYTES_MAX = 704 * 1024;
 
 const text = (max: number, description: string) => Type.String({ maxLength: max, description });
 const names = (description: string) =>

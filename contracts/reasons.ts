@@ -416,6 +416,10 @@ export const REASONS = {
     'A fact that the policy needs is not known.',
     'Check what the arguments refer to.',
   ]),
+  'policy.input_too_large': row('policy', 200, [
+    'What the policy would have to look at is too large.',
+    'Send smaller arguments; if that does not help, an operator has to make the facts smaller.',
+  ]),
   'policy.allowed': row('policy', 200, ['Allowed.', '']),
   'policy.blocked': row(
     'policy',

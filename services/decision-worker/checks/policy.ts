@@ -7,7 +7,7 @@ import type { PolicyUse } from '#contracts/decision.ts';
 import { type CompiledFacts, factKeys } from '#contracts/facts.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
-import type { PolicyOutput } from '#contracts/policy.ts';
+import { POLICY_INPUT_BYTES_MAX, type PolicyOutput } from '#contracts/policy.ts';
 import type { Reason } from '#contracts/reasons.ts';
 import { type Evaluate, judgeInput } from '#policies/engine/judge.ts';
 
@@ -52,7 +52,7 @@ export function policyCheck(points: PolicyPoints): Checks['policy'] {
     const facts =
       typeof active === 'string' ? NO_FACTS : lookUp(call, { by, intent, active, points });
     const factsRevision = points.factsRevision();
-    const input = inputText(call, {
+    const known = {
       principal: by.inputText,
       capability: under.inputText,
       intent: intent.inputText,
@@ -60,15 +60,23 @@ export function policyCheck(points: PolicyPoints): Checks['policy'] {
       factsRevision,
       mode: points.mode(call.tenant, by.agentClass),
       session: call.envelope.session_id ?? by.session,
-    });
+    };
+    const whole = inputText(call, known);
+    const large = tooLarge(whole);
+    // Without its facts it can be recorded.
+    const input = large ? inputText(call, { ...known, facts: NO_FACTS.text }) : whole;
     const found = grantOf(input, { floor, active, factsRevision });
-    const fault = beforePolicy(call, { floor, active, missing: facts.missing });
+    const fault = beforePolicy(call, { floor, active, missing: facts.missing, large });
     if (fault !== undefined) return block(fault.reason, fault.detail, found);
     if (typeof floor === 'string' || typeof active === 'string')
       return block('policy.none', '', found);
     return evaluate(call, { floor, active, found });
   };
 }
+
+/** Counted only where characters of three bytes could make it too large. */
+const tooLarge = (input: string): boolean =>
+  input.length * 3 > POLICY_INPUT_BYTES_MAX && Buffer.byteLength(input) > POLICY_INPUT_BYTES_MAX;
 
 interface Fault {
   readonly reason: Reason;
@@ -82,6 +90,7 @@ function beforePolicy(
     readonly floor: ActiveBundle | Reason;
     readonly active: ActiveBundle | Reason;
     readonly missing: string;
+    readonly large: boolean;
   },
 ): Fault | undefined {
   if (tool.fault !== '') return { reason: tool.fault, detail: '' };
@@ -90,6 +99,7 @@ function beforePolicy(
   if (typeof state.floor === 'string') return { reason: state.floor, detail: 'floor' };
   if (typeof state.active === 'string') return { reason: state.active, detail: 'tenant policy' };
   if (state.missing !== '') return { reason: 'facts.missing', detail: state.missing };
+  if (state.large) return { reason: 'policy.input_too_large', detail: '' };
   return undefined;
 }
 

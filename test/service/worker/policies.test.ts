@@ -168,6 +168,19 @@ describe('facts', () => {
     expect(said(await askNow({ args: { order_id: 'o-9' } }))).toBe('block facts.missing');
   });
 
+  it('that are too large together refuse, and the refusal is recorded without them', async () => {
+    const large = { open: true, text: 'x'.repeat(250_000) };
+    const three = Object.fromEntries([1, 2, 3].map((n) => [`f${n}`, `large/${n}`]));
+    for (const n of [1, 2, 3]) {
+      await world.put(CONTROL_KEYS.fact(world.tenant, `large/${n}`), large);
+    }
+    const answer = await under(byOrder, {}, { ...declared, ...three });
+    expect(said(answer)).toBe('block facts.missing');
+    const asked = { args: { order_id: 'o-1' } };
+    expect(said(await askNow(asked))).toBe('block policy.input_too_large');
+    expect(said(await under(byOrder, asked, declared))).toBe('allow policy.allowed');
+  });
+
   it.each([
     ['a path out of its segment', '../o-1'],
     ['a wildcard', '>'],
