@@ -59,9 +59,17 @@ def _metadata(project):
     head = (
         f"Metadata-Version: 2.1\nName: countersign\nVersion: {project['version']}\n"
         f"Summary: {project['description']}\nLicense: Apache-2.0\n"
-        f"Requires-Python: {project['requires-python']}\nDescription-Content-Type: text/markdown\n\n"
+        f"Requires-Python: {project['requires-python']}\n{_extras()}Description-Content-Type: text/markdown\n\n"
     )
     return head.encode() + (HERE / "README.md").read_bytes()
+
+
+def _extras():
+    text = (HERE / "pyproject.toml").read_text("utf-8")
+    needed = re.findall(r'^([a-z]+) = \["([^"]+)"\]$', text, re.MULTILINE)
+    return "".join(
+        f'Provides-Extra: {extra}\nRequires-Dist: {package}; extra == "{extra}"\n' for extra, package in needed
+    )
 
 
 def _digest(content):

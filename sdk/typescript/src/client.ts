@@ -26,6 +26,8 @@ export interface Decision {
   readonly repeated: boolean;
   /** Where its evidence stands, and what it survives. */
   readonly recorded: { readonly ref: string; readonly durability: string };
+  /** Where one was asked for: the header Countersign-Receipt of the call to a tool server that checks receipts. */
+  readonly receipt: string | undefined;
   /** The whole answer as it came. */
   readonly answer: Readonly<Record<string, unknown>>;
 }
@@ -41,6 +43,8 @@ export interface AskOptions {
   readonly task?: string;
   /** Judge only knowing this change; from an answer of the admin API. */
   readonly minRevision?: string;
+  /** Answer with a receipt. */
+  readonly receipt?: boolean;
   /** How long the decision may take, 1 to 10,000; the service's default is 1,000. */
   readonly deadlineMs?: number;
   /** How long the whole request may take. */
@@ -99,6 +103,7 @@ export class Client {
       task_id: options.task,
       session_id: options.session,
       min_revision: options.minRevision,
+      receipt: options.receipt,
       deadline_ms: options.deadlineMs,
     };
     return decisionOf(await this.#post('/v1/decisions', body, { timeoutMs, signal }));
@@ -186,6 +191,7 @@ function decisionOf(answer: Answer): Decision {
     approvalId: textIn(answer, 'approval_id'),
     repeated: answer['repeated'] === true,
     recorded,
+    receipt: textIn(answer, 'receipt'),
     answer,
   };
 }

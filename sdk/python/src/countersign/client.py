@@ -44,6 +44,8 @@ class Decision:
     #: True for an answer that was given before (same call_id): a call that ran MUST NOT run again.
     repeated: bool
     recorded: Recorded
+    #: Where one was asked for: the header Countersign-Receipt of the call to a tool server that checks receipts.
+    receipt: Optional[str]
     #: The whole answer as it came.
     answer: Mapping[str, Any] = field(repr=False)
 
@@ -71,13 +73,15 @@ class Client:
         session: Optional[str] = None,
         task: Optional[str] = None,
         min_revision: Optional[str] = None,
+        receipt: bool = False,
         deadline_ms: Optional[int] = None,
         timeout: Optional[float] = None,
     ) -> Decision:
         """The decision about a call, whatever its verdict. Only ``allow`` may run.
 
         ``call_id`` makes a repeat safe for 24 hours: it gets the same answer. ``min_revision`` (from an answer of the
-        admin API): judge only knowing this change. ``deadline_ms``: how long the decision may take, 1 to 10,000.
+        admin API): judge only knowing this change. ``receipt``: answer with a receipt, for a tool server that checks
+        them. ``deadline_ms``: how long the decision may take, 1 to 10,000.
         Raises Unavailable, Expired (identity) and Blocked when nothing was judged.
         """
         body = {
@@ -89,6 +93,7 @@ class Client:
             "task_id": task,
             "session_id": session,
             "min_revision": min_revision,
+            "receipt": True if receipt else None,
             "deadline_ms": deadline_ms,
         }
         return _decision(self._post("/v1/decisions", body, timeout))
@@ -155,6 +160,7 @@ def _decision(answer: Mapping[str, Any]) -> Decision:
             approval_id=answer.get("approval_id"),
             repeated=answer.get("repeated") is True,
             recorded=Recorded(_text(recorded["ref"]), _text(recorded["durability"])),
+            receipt=None if answer.get("receipt") is None else _text(answer["receipt"]),
             answer=answer,
         )
         if decision.verdict in ("allow", "block", "escalate") and isinstance(obligations, list):
