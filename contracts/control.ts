@@ -65,6 +65,12 @@ export const IDENTITY_ALGORITHMS: readonly string[] = [
 export const Issuer = Type.Object(
   {
     issuer: name(512),
+    kind: Type.Optional(
+      Type.Union([Type.Literal('jwt'), Type.Literal('jwt-svid')], {
+        description:
+          "jwt-svid: `issuer` is a SPIFFE trust domain (spiffe://acme.example), the keys are its trust bundle, and every workload of it is this tenant's unless claims.tenant says otherwise. Default jwt.",
+      }),
+    ),
     jwks: Type.Optional(
       Type.Object({
         keys: Type.Array(Type.Record(Type.String(), Type.Unknown()), { minItems: 1, maxItems: 64 }),
@@ -168,10 +174,18 @@ export const Tool = Type.Object(
 );
 export type Tool = Static<typeof Tool>;
 
-/** One ceiling. Windows are fixed (they start on the minute, hour, day, month). */
+/**
+ * One ceiling. Windows are fixed: they start on the minute, hour, day and month of the tenant's time zone. Scope session
+ * is one session of one agent, task is one task; calls that name none share one count.
+ */
 export const Ceiling = Type.Object(
   {
-    scope: Type.Union([Type.Literal('tenant'), Type.Literal('agent')]),
+    scope: Type.Union([
+      Type.Literal('tenant'),
+      Type.Literal('agent'),
+      Type.Literal('session'),
+      Type.Literal('task'),
+    ]),
     /** scope agent: this agent only; without it each agent has its own count. */
     agent: Type.Optional(name(256)),
     window: Type.Union([
@@ -180,14 +194,55 @@ export const Ceiling = Type.Object(
       Type.Literal('day'),
       Type.Literal('month'),
     ]),
-    calls: Type.Integer({ minimum: 0 }),
+    calls: Type.Optional(Type.Integer({ minimum: 0, maximum: 1e15 })),
+    cost: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 1e15,
+        description: "Micro-units of the policies' `cost`: 1000000 is one unit of your currency.",
+      }),
+    ),
   },
   { additionalProperties: false },
 );
 export type Ceiling = Static<typeof Ceiling>;
 
+/** When agents of a class count as run away. Without a rule for its class an agent never does. */
+export const RunawayRule = Type.Object(
+  {
+    class: name(64),
+    repeats: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1_000_000,
+        description: 'Most calls in a minute of one session with the same tool and arguments.',
+      }),
+    ),
+    times_habit: Type.Optional(
+      Type.Integer({
+        minimum: 2,
+        maximum: 1_000,
+        description:
+          'Most calls in a minute, as a multiple of the mean of the last nine minutes in which the agent called.',
+      }),
+    ),
+    at_least: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 1_000_000,
+        description: 'Calls in a minute that are never too many for times_habit. Default 60.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type RunawayRule = Static<typeof RunawayRule>;
+
 export const Budgets = Type.Object(
-  { ceilings: Type.Array(Ceiling, { maxItems: 64 }) },
+  {
+    ceilings: Type.Array(Ceiling, { maxItems: 64 }),
+    runaway: Type.Optional(Type.Array(RunawayRule, { maxItems: 64 })),
+  },
   { additionalProperties: false },
 );
 export type Budgets = Static<typeof Budgets>;
@@ -315,6 +370,8 @@ export const CONTROL_KEYS = {
     `revocation.${tenant}.${kind}.${tokenOf(id)}`,
   switch: (tenant: string, scope: SwitchScope, id: string) =>
     `switch.${tenant}.${scope}.${tokenOf(id)}`,
+  mode: (tenant: string, agentClass: string) => `mode.${tenant}.${encodeKey(agentClass)}`,
+  exception: (tenant: string, id: string) => `exception.${tenant}.${encodeKey(id)}`,
   /** A policy that a watchdog had to stop: refused by every worker from then on. */
   runaway: (tenant: string, digest: string) => `runaway.${tenant}.${digest.slice(7)}`,
   beat: (worker: string) => `beat.${worker}`,

@@ -15,6 +15,7 @@ interface PutOptions extends Reach {
   readonly jwks?: string;
   readonly audience?: string[];
   readonly claim?: string[];
+  readonly spiffe?: string;
 }
 
 export function register(program: Command): void {
@@ -35,10 +36,15 @@ export function register(program: Command): void {
           './countersign issuer put ci --issuer https://ci.example --jwks @keys.json --audience countersign --claim agent=azp',
           'keys of a file; the agent stands in claim azp',
         ],
+        [
+          './countersign issuer put mesh --spiffe acme.example --jwks-uri https://spire.example/keys --audience countersign',
+          'workloads of a SPIFFE trust domain, by its bundle',
+        ],
       ],
     }),
   )
     .option('--issuer <url>', 'claim iss of its tokens, exactly')
+    .option('--spiffe <trust domain>', 'takes JWT-SVIDs of this trust domain instead')
     .option('--jwks-uri <url>', 'where its public keys are')
     .option('--jwks <json>', 'its public keys as JSON or @file')
     .option('--audience <name>', 'claim aud that is accepted; repeat for more', repeated)
@@ -66,7 +72,7 @@ export function register(program: Command): void {
 }
 
 /** What is missing is the admin API's to say, with its place. */
-function issuerOf({ issuer, jwksUri, jwks, audience, claim = [] }: PutOptions): object {
+function issuerOf({ issuer, spiffe, jwksUri, jwks, audience, claim = [] }: PutOptions): object {
   const claims: Record<string, string> = {};
   for (const pair of claim) {
     const [name = '', held = ''] = pair.split('=', 2);
@@ -74,6 +80,9 @@ function issuerOf({ issuer, jwksUri, jwks, audience, claim = [] }: PutOptions): 
   }
   return {
     ...(issuer === undefined ? {} : { issuer }),
+    ...(spiffe === undefined
+      ? {}
+      : { kind: 'jwt-svid', issuer: `spiffe://${spiffe.replace(/^spiffe:\/\//, '')}` }),
     ...(jwksUri === undefined ? {} : { jwks_uri: jwksUri }),
     ...(jwks === undefined ? {} : { jwks: jsonGiven(jwks) }),
     ...(audience === undefined ? {} : { audiences: audience }),

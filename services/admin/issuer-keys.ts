@@ -24,7 +24,8 @@ const SMALL_ORDER: ReadonlySet<string> = new Set([
 const FIELD_PRIME = (1n << 255n) - 19n;
 
 /** @throws AdminError issuer.keys, issuer.algorithm, each with the place of the fault */
-export function checkKeys({ jwks, algorithms = [] }: Issuer): void {
+export function checkKeys({ jwks, algorithms = [], kind }: Issuer): void {
+  const use = kind === 'jwt-svid' ? 'jwt-svid' : 'sig';
   for (const [at, algorithm] of algorithms.entries()) {
     if (!IDENTITY_ALGORITHMS.includes(algorithm)) {
       throw new AdminError('issuer.algorithm', '', { path: `/algorithms/${at}` });
@@ -32,7 +33,8 @@ export function checkKeys({ jwks, algorithms = [] }: Issuer): void {
   }
   const kids = new Set<unknown>();
   for (const [at, key] of (jwks?.keys ?? []).entries()) {
-    const fault = faultOf(key) ?? (kids.has(key['kid']) ? 'two keys have the same kid' : undefined);
+    const fault =
+      faultOf(key, use) ?? (kids.has(key['kid']) ? 'two keys have the same kid' : undefined);
     if (fault !== undefined) {
       throw new AdminError('issuer.keys', `This key cannot be accepted: ${fault}.`, {
         path: `/jwks/keys/${at}`,
@@ -44,11 +46,12 @@ export function checkKeys({ jwks, algorithms = [] }: Issuer): void {
 
 type Key = Readonly<Record<string, unknown>>;
 
-function faultOf(key: Key): string | undefined {
+function faultOf(key: Key, use: 'sig' | 'jwt-svid'): string | undefined {
   const secret = PRIVATE_MEMBERS.find((member) => Object.hasOwn(key, member));
   if (key['kty'] === 'oct') return 'it is a shared secret';
   if (secret !== undefined) return `its private member "${secret}" must never be sent`;
-  if ('use' in key && key['use'] !== 'sig') return 'it is not for signatures';
+  if (use === 'jwt-svid' && key['use'] !== use) return 'its "use" is not "jwt-svid"';
+  if ('use' in key && key['use'] !== use) return 'it is not for signatures';
   const operations = key['key_ops'];
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
     return 'it is not for verifying';

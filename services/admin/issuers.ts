@@ -1,6 +1,7 @@
 /** Issuers whose tokens prove who an agent is: what they may be, and their registration. */
 import { CONTROL_KEYS, decodeKey, type Issuer } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
+import { isTrustDomain } from '#contracts/spiffe.ts';
 import type { ControlView } from '#host/control-view.ts';
 
 import { changeBy } from './change.ts';
@@ -37,6 +38,13 @@ function checkIssuer(view: ControlView, tenant: TenantId, id: string, issuer: Is
   if ((issuer.jwks === undefined) === (issuer.jwks_uri === undefined)) {
     throw new AdminError('request.schema', 'An issuer has either "jwks" or "jwks_uri".');
   }
+  if (issuer.kind === 'jwt-svid' && !isTrustDomain(issuer.issuer)) {
+    throw new AdminError(
+      'request.schema',
+      'Of a "jwt-svid" issuer, "issuer" is a trust domain such as spiffe://acme.example.',
+      { path: '/issuer' },
+    );
+  }
   if (issuer.jwks_uri !== undefined) checkUrl(issuer.jwks_uri, 'secure', '/jwks_uri');
   checkKeys(issuer);
   const twin = things<Issuer>(view, CONTROL_KEYS.issuer(tenant, ''), decodeKey).items.find(
@@ -55,13 +63,17 @@ function checkIssuer(view: ControlView, tenant: TenantId, id: string, issuer: Is
  * other's tokens, and the ingress, which cannot choose, would refuse them all. Names nobody: tenants do not see each other.
  */
 function refuseForeignTokens(view: ControlView, tenant: TenantId, issuer: Issuer): void {
-  const meaning = (one: Issuer, owner: string) =>
-    JSON.stringify([one.issuer, one.claims?.tenant ?? 'tenant', one.tenant_value ?? owner]);
-  const mine = meaning(issuer, tenant);
+  const claimOf = ({ kind, claims }: Issuer) =>
+    claims?.tenant ?? (kind === 'jwt-svid' ? '' : 'tenant');
+  const meaning = (one: Issuer, owner: string) => [claimOf(one), one.tenant_value ?? owner];
+  const [claim, wanted] = meaning(issuer, tenant);
   const taken = view.keys('issuer.').some((key) => {
     const owner = key.split('.')[1] ?? '';
     const value = view.get<Issuer>(key)?.value ?? null;
-    return owner !== tenant && value !== null && meaning(value, owner) === mine;
+    if (owner === tenant || value === null || value.issuer !== issuer.issuer) return false;
+    const [theirs, held] = meaning(value, owner);
+    // Without a claim all tokens are one tenant's.
+    return theirs === '' || claim === '' || (theirs === claim && held === wanted);
   });
   if (taken) {
     throw new AdminError(

@@ -6,6 +6,7 @@ import { CONTROL_KEYS, type Issuer } from '#contracts/control.ts';
 import { parseTenantId, type TenantId } from '#contracts/ids.ts';
 import { type JsonObject, MalformedJson, parseStrict } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
+import { trustDomainOf } from '#contracts/spiffe.ts';
 import type { ControlView } from '#host/control-view.ts';
 
 /** What the unverified claims say. */
@@ -19,11 +20,12 @@ export interface Peeked {
 interface Registration {
   readonly key: string;
   readonly tenant: TenantId;
+  /** Empty = all tokens: a trust domain that belongs to one tenant. */
   readonly claim: string;
   readonly value: string;
 }
 
-/** Registered issuers by their `iss`, kept current by the control view. */
+/** Registered issuers by their `iss` or trust domain, kept current by the control view. */
 export interface Issuers {
   readonly of: (iss: string) => readonly Registration[];
   /** Grows with each change: what was peeked at before has to be looked at again. */
@@ -55,7 +57,7 @@ export function watchIssuers(view: Pick<ControlView, 'onChange'>): Issuers {
     // Written by the projector after a check against the schema of this key.
     const issuer = entry.value as Issuer | null;
     if (issuer === null || tenant === undefined) return;
-    const claim = issuer.claims?.tenant ?? DEFAULT_CLAIM;
+    const claim = issuer.claims?.tenant ?? (issuer.kind === 'jwt-svid' ? '' : DEFAULT_CLAIM);
     const registration = { key, tenant, claim, value: issuer.tenant_value ?? tenant };
     nameOf.set(key, issuer.issuer);
     byName.set(issuer.issuer, [...(byName.get(issuer.issuer) ?? []), registration]);
@@ -71,18 +73,27 @@ export function peekIdentity(token: string, issuers: Issuers): Peeked | Reason {
   if (token === '') return 'identity.missing';
   const claims = claimsOf(token);
   if (claims === undefined) return 'identity.malformed';
-  const iss = own(claims, 'iss');
-  const registrations = typeof iss === 'string' ? issuers.of(iss) : [];
+  const registrations = registrationsOf(claims, issuers);
   if (registrations.length === 0) return 'identity.unknown_issuer';
   const tenants = new Set<TenantId>();
   for (const { claim, value, tenant } of registrations) {
-    if (own(claims, claim) === value) tenants.add(tenant);
+    if (claim === '' || own(claims, claim) === value) tenants.add(tenant);
   }
   const [tenant, another] = tenants;
   // Two tenants that claim the same tokens: it is not ours to choose.
   if (tenant === undefined || another !== undefined) return 'identity.claims';
   const exp = own(claims, 'exp');
   return { tenant, expiresAt: typeof exp === 'number' ? exp * 1_000 : 0 };
+}
+
+/** By `iss`; a JWT-SVID without one that is registered by the trust domain of `sub`. */
+function registrationsOf(claims: JsonObject, issuers: Issuers): readonly Registration[] {
+  const iss = own(claims, 'iss');
+  const found = typeof iss === 'string' ? issuers.of(iss) : [];
+  if (found.length > 0) return found;
+  const sub = own(claims, 'sub');
+  const domain = typeof sub === 'string' ? trustDomainOf(sub) : undefined;
+  return domain === undefined ? [] : issuers.of(domain);
 }
 
 function claimsOf(token: string): JsonObject | undefined {

@@ -4,42 +4,23 @@
  */
 import { hash } from 'node:crypto';
 
-import {
-  createLocalJWKSet,
-  createRemoteJWKSet,
-  errors,
-  type JWTPayload,
-  jwtVerify,
-  type JWTVerifyGetKey,
-} from 'jose';
+import { errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose';
 
-import type { ControlEntry, Issuer } from '#contracts/control.ts';
+import { type ControlEntry, IDENTITY_ALGORITHMS, type Issuer } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import type { Reason } from '#contracts/reasons.ts';
+import { trustDomainOf } from '#contracts/spiffe.ts';
 import type { ControlView } from '#host/control-view.ts';
 
 import { readClaims } from '../checks/claims.ts';
 import type { IdentityPoints, VerifiedIdentity } from '../checks/identity.ts';
+import { keysOf, REMOTE_KEPT_MS } from './issuer-keys.ts';
 
-/** Signatures only by public keys; `none` and shared secrets never. */
-const ALGORITHMS = [
-  'EdDSA',
-  'Ed25519',
-  'ES256',
-  'ES384',
-  'ES512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'RS256',
-  'RS384',
-  'RS512',
-];
+/** What JWT-SVIDs may be signed with (JWT-SVID, section 2.3). */
+const SVID_ALGORITHMS = IDENTITY_ALGORITHMS.filter((name) => !name.startsWith('Ed'));
 /** Tolerated difference between the issuer's clock and ours. */
 const SKEW_S = 5;
 const VERIFIED_MAX = 20_000;
-/** A token under remote keys is verified anew after this, so that a withdrawn key is noticed. */
-const REMOTE_KEPT_MS = 5 * 60_000;
 
 interface Registered {
   readonly entry: ControlEntry;
@@ -84,10 +65,13 @@ export function identityVerifier(view: ControlView): IdentityPoints['verify'] {
   return async (token, tenant, at) => {
     const digest = hash('sha256', `${tenant}\n${token}`, 'hex');
     const known = verified.get(digest);
-    const name = known?.from.issuer.issuer ?? peekIssuer(token);
-    if (name === undefined) return { fault: 'identity.malformed', detail: 'not a JWT' };
-    const from = byName.get(name)?.find((one) => one.tenant === tenant);
-    if (from === undefined) return { fault: 'identity.unknown_issuer', detail: name.slice(0, 200) };
+    const names = known === undefined ? peekIssuers(token) : [known.from.issuer.issuer];
+    if (names === undefined) return { fault: 'identity.malformed', detail: 'not a JWT' };
+    let from: Registered | undefined;
+    for (const name of names) from ??= byName.get(name)?.find((one) => one.tenant === tenant);
+    if (from === undefined) {
+      return { fault: 'identity.unknown_issuer', detail: names.join(' ').slice(0, 200) };
+    }
     if (known !== undefined && known.from === from && at < known.until) return timely(known, at);
     const fresh = await verifyToken(token, { from, digest, at, tenant });
     if ('fault' in fresh) return fresh;
@@ -97,15 +81,6 @@ export function identityVerifier(view: ControlView): IdentityPoints['verify'] {
   };
 }
 
-function keysOf(issuer: Issuer): JWTVerifyGetKey {
-  if (issuer.jwks !== undefined) return createLocalJWKSet(issuer.jwks as never);
-  return createRemoteJWKSet(new URL(issuer.jwks_uri ?? ''), {
-    timeoutDuration: 2_000,
-    cooldownDuration: 30_000,
-    cacheMaxAge: REMOTE_KEPT_MS,
-  });
-}
-
 /** Expiry and start hold at every use, not only when the signature was checked. */
 function timely({ identity, notBefore }: Verified, at: number): VerifiedIdentity | Fault {
   if (at >= identity.expiresAt + SKEW_S * 1_000) return { fault: 'identity.expired', detail: '' };
@@ -113,14 +88,15 @@ function timely({ identity, notBefore }: Verified, at: number): VerifiedIdentity
   return identity;
 }
 
-/** untrusted: the issuer that a token names, before any signature was checked. */
-function peekIssuer(token: string): string | undefined {
+/** untrusted: what a token may be registered under, before any signature was checked: its issuer, its trust domain. */
+function peekIssuers(token: string): string[] | undefined {
   try {
     const payload: unknown = JSON.parse(
       Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'),
     );
-    const issuer = (payload as { iss?: unknown } | null)?.iss;
-    return typeof issuer === 'string' ? issuer : undefined;
+    const { iss, sub } = (payload ?? {}) as { iss?: unknown; sub?: unknown };
+    const domain = typeof sub === 'string' ? trustDomainOf(sub) : undefined;
+    return [iss, domain].filter((name) => typeof name === 'string');
   } catch {
     return undefined;
   }
@@ -137,12 +113,15 @@ async function verifyToken(
 ): Promise<Verified | Fault> {
   const { from, digest, at, tenant } = how;
   const { issuer } = from;
+  const svid = issuer.kind === 'jwt-svid';
+  const accepted = issuer.algorithms ?? (svid ? SVID_ALGORITHMS : IDENTITY_ALGORITHMS);
   let payload: JWTPayload;
   try {
     ({ payload } = await jwtVerify(token, from.keys, {
-      issuer: issuer.issuer,
+      // A JWT-SVID is proved by the bundle of its trust domain; `iss` may be absent and says nothing.
+      ...(svid ? {} : { issuer: issuer.issuer }),
       audience: [...issuer.audiences],
-      algorithms: issuer.algorithms?.filter((name) => ALGORITHMS.includes(name)) ?? ALGORITHMS,
+      algorithms: accepted.filter((name) => IDENTITY_ALGORITHMS.includes(name)),
       clockTolerance: SKEW_S,
       currentDate: new Date(at),
       requiredClaims: ['exp'],
@@ -150,7 +129,12 @@ async function verifyToken(
   } catch (error) {
     return { fault: faultOf(error), detail: error instanceof Error ? error.message : '' };
   }
-  if (payload[issuer.claims?.tenant ?? 'tenant'] !== (issuer.tenant_value ?? tenant)) {
+  if (svid && trustDomainOf(payload.sub ?? '') !== issuer.issuer) {
+    return { fault: 'identity.claims', detail: 'sub is not of the registered trust domain' };
+  }
+  // A trust domain belongs to one tenant unless a claim was registered that says whose it is.
+  const tenantClaim = issuer.claims?.tenant ?? (svid ? '' : 'tenant');
+  if (tenantClaim !== '' && payload[tenantClaim] !== (issuer.tenant_value ?? tenant)) {
     return { fault: 'identity.claims', detail: 'the tenant claim names another tenant' };
   }
   const claims = readClaims(payload, issuer.claims);

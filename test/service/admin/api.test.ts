@@ -134,6 +134,34 @@ describe('things that are put', () => {
       body: { error: { code: 'issuer.taken', path: '/tenant_value' } },
     });
   });
+
+  it("of a SPIFFE trust domain is one tenant's, unless each says by which claim", async () => {
+    const keys = ISSUER.jwks.keys.map((key) => ({ ...key, use: 'jwt-svid' }));
+    const mesh = { ...ISSUER, kind: 'jwt-svid', issuer: 'spiffe://mesh.example', jwks: { keys } };
+    const put = async (tenant: string, value: object) => {
+      const { status, body } = await world.call('PUT', `/v1/tenants/${tenant}/issuers/mesh`, value);
+      return status === 200 ? 'put' : `${body.error?.code} ${body.error?.path}`;
+    };
+    expect([
+      await put('acme', { ...mesh, issuer: 'https://mesh.example' }),
+      await put('acme', { ...mesh, issuer: 'spiffe://mesh.example/ns' }),
+      await put('acme', { ...mesh, jwks: ISSUER.jwks }),
+      await put('acme', mesh),
+      await put('theirs', mesh),
+      await put('theirs', { ...mesh, claims: { tenant: 'org' } }),
+      await put('acme', { ...mesh, claims: { tenant: 'org' } }),
+      await put('theirs', { ...mesh, claims: { tenant: 'org' } }),
+    ]).toEqual([
+      'request.schema /issuer',
+      'request.schema /issuer',
+      'issuer.keys /jwks/keys/0',
+      'put',
+      'issuer.taken /tenant_value',
+      'issuer.taken /tenant_value',
+      'put',
+      'put',
+    ]);
+  });
 });
 
 describe('facts', () => {

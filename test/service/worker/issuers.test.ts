@@ -4,9 +4,9 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 
-import { type ControlEntry, CONTROL_KEYS } from '#contracts/control.ts';
+import { type ControlEntry, CONTROL_KEYS, type Issuer } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import type { ControlView } from '#host/control-view.ts';
 
@@ -30,13 +30,12 @@ beforeAll(async () => {
 afterAll(() => server.close());
 afterEach(() => vi.useRealTimers());
 
+const address = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`;
+
 /** The verifier over a view that holds this one issuer. */
-function verifier(): (token: string) => Promise<string> {
-  const value = {
-    issuer: ISSUER,
-    jwks_uri: `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`,
-    audiences: ['countersign'],
-  };
+function verifier(change: Partial<Issuer> = {}): (token: string) => Promise<string> {
+  const value: Issuer = { issuer: ISSUER, audiences: ['countersign'], ...change };
+  if (value.jwks === undefined) value.jwks_uri = address();
   const entry: ControlEntry = { sequence: 1, at: 0, value };
   const view: Pick<ControlView, 'onChange'> = {
     onChange: (listener) => listener(CONTROL_KEYS.issuer(ACME, 'idp'), entry),
@@ -66,11 +65,25 @@ it('are had when they can be had, and until then their tokens are refused', asyn
   const verify = verifier();
   answers = false;
   expect(await verify(token)).toBe('identity.keys_unavailable');
+  // An address that fails is not asked again by every token, but after a pause.
+  const asked = fetched;
+  expect(await verify(token)).toBe('identity.keys_unavailable');
+  expect(fetched).toBe(asked);
   answers = true;
-  expect(await verify(token)).toBe('agent-of-first');
+  await expect.poll(() => verify(token)).toBe('agent-of-first');
   const before = fetched;
   expect(await verify(token)).toBe('agent-of-first');
   expect(fetched).toBe(before);
+});
+
+it('are fetched once for any number of tokens with made-up key ids', async () => {
+  const [known, ...madeUp] = await Promise.all(['known', 'x', 'y', 'z'].map(signer));
+  keys = known === undefined ? [] : [known.jwk];
+  const verify = verifier();
+  expect(await verify(known?.token ?? '')).toBe('agent-of-known');
+  const before = fetched;
+  const said = await Promise.all(madeUp.map(({ token }) => verify(token)));
+  expect([said, fetched - before]).toEqual([madeUp.map(() => 'identity.signature'), 0]);
 });
 
 it('rotate by themselves: the new one is fetched, and a withdrawn one ends within minutes', async () => {
@@ -87,4 +100,57 @@ it('rotate by themselves: the new one is fetched, and a withdrawn one ends withi
   vi.setSystemTime(Date.now() + 5 * 60_000);
   expect(await verify(first.token)).toBe('identity.signature');
   expect(await verify(second.token)).toBe('agent-of-second');
+});
+
+describe('a JWT-SVID', () => {
+  const WORKLOAD = 'spiffe://acme.example/ns/shop/sa/bot';
+  const mesh = { kind: 'jwt-svid', issuer: 'spiffe://acme.example' } as const;
+
+  async function svid(claims: Record<string, unknown> = {}, alg = 'ES256') {
+    const { publicKey, privateKey } = await generateKeyPair(alg);
+    const token = await new SignJWT({ sub: WORKLOAD, aud: ['countersign'], ...claims })
+      .setProtectedHeader({ alg, kid: 'spire' })
+      .setExpirationTime('5m')
+      .sign(privateKey);
+    return { token, jwk: { ...(await exportJWK(publicKey)), kid: 'spire' } };
+  }
+  const use = (jwk: JWK, what: string) => ({ jwks: { keys: [{ ...jwk, use: what }] } });
+
+  it.each<[string, Record<string, unknown>, string]>([
+    ['without iss', {}, WORKLOAD],
+    ['with the iss of its server', { iss: 'https://spire.example' }, WORKLOAD],
+    [
+      'of another trust domain',
+      { sub: 'spiffe://bolt.example/ns/shop' },
+      'identity.unknown_issuer',
+    ],
+    ['whose id is the trust domain alone', { sub: mesh.issuer }, 'identity.unknown_issuer'],
+    ['whose id leaves its path', { sub: `${mesh.issuer}/ns/../admin` }, 'identity.unknown_issuer'],
+    ['whose id is no text', { sub: 7 }, 'identity.unknown_issuer'],
+    ['for another audience', { aud: ['elsewhere'] }, 'identity.audience'],
+    ['for nobody', { aud: undefined }, 'identity.audience'],
+  ])('%s', async (_, claims, expected) => {
+    const { token, jwk } = await svid(claims);
+    expect(await verifier({ ...mesh, ...use(jwk, 'jwt-svid') })(token)).toBe(expected);
+  });
+
+  it('is proved by the keys for JWT-SVIDs alone, also of a fetched bundle', async () => {
+    const { token, jwk } = await svid();
+    expect(await verifier({ ...mesh, ...use(jwk, 'x509-svid') })(token)).toBe('identity.signature');
+    keys = [{ ...jwk, use: 'jwt-svid' }];
+    expect(await verifier(mesh)(token)).toBe(WORKLOAD);
+    keys = [{ ...jwk, use: 'x509-svid' }];
+    expect(await verifier(mesh)(token)).toBe('identity.signature');
+  });
+
+  it('is signed with an algorithm of its standard', async () => {
+    const { token, jwk } = await svid({}, 'EdDSA');
+    expect(await verifier({ ...mesh, ...use(jwk, 'jwt-svid') })(token)).toBe('identity.algorithm');
+  });
+
+  it('names its tenant where a claim was registered for it', async () => {
+    const shared = { ...mesh, claims: { tenant: 'org' } };
+    const { token, jwk } = await svid({ org: 'bolt' });
+    expect(await verifier({ ...shared, ...use(jwk, 'jwt-svid') })(token)).toBe('identity.claims');
+  });
 });

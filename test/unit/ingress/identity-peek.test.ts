@@ -34,6 +34,7 @@ function registered() {
   put('acme', 'other', issuer('https://own.example', { tenant_value: 'ACME Inc.' }));
   put('bolt', 'idp', issuer('https://idp.example'));
   put('bolt', 'org', issuer('https://org.example', { claims: { tenant: 'org' } }));
+  put('bolt', 'mesh', issuer('spiffe://bolt.example', { kind: 'jwt-svid' }));
   return { view, issuers, put };
 }
 
@@ -91,6 +92,21 @@ describe('peekIdentity', () => {
       'a value of its own for the tenant',
       jwt({ iss: 'https://own.example', tenant: 'ACME Inc.' }),
       { tenant: 'acme', expiresAt: 0 },
+    ],
+    [
+      "a workload of a trust domain that is one tenant's",
+      jwt({ sub: 'spiffe://bolt.example/ns/shop', tenant: 'acme' }),
+      { tenant: 'bolt', expiresAt: 0 },
+    ],
+    [
+      'the same with an iss that nobody registered',
+      jwt({ iss: 'https://spire.example', sub: 'spiffe://bolt.example/ns/shop' }),
+      { tenant: 'bolt', expiresAt: 0 },
+    ],
+    [
+      'a workload of a trust domain that nobody registered',
+      jwt({ sub: 'spiffe://bolt.example.evil/ns/shop' }),
+      'identity.unknown_issuer',
     ],
     [
       'a claim of its own for the tenant',
