@@ -82,6 +82,32 @@ export async function ingressCall(
   return send(new URL(request.path, base), request);
 }
 
+/** Who asks, as options of a verb. */
+export interface Caller {
+  readonly identityFile?: string;
+  readonly capabilityFile?: string;
+}
+
+/** Headers with identity and capability of an agent: those given, else the demo's. Throws CliError. */
+export function callerOf({ identityFile, capabilityFile }: Caller): Record<string, string> {
+  const { demo } = localState() ?? {};
+  const identity = identityFile ?? demo?.identity_token_file;
+  if (identity === undefined) {
+    throw new CliError('Who calls?', {
+      exitCode: EXIT.misuse,
+      help: 'add --identity-file FILE, or start the demo: npm run up',
+    });
+  }
+  const capability =
+    capabilityFile ?? (identityFile === undefined ? demo?.capability_file : 'none');
+  return {
+    authorization: `Bearer ${readToken(identity)}`,
+    ...(capability === undefined || capability === 'none'
+      ? {}
+      : { 'countersign-capability': readToken(capability) }),
+  };
+}
+
 /** The tenant that the options mean, else that of the demo. */
 export function tenantOf(reach: Reach): string {
   const tenant = reach.tenant ?? process.env['COUNTERSIGN_TENANT'] ?? localState()?.demo?.tenant;

@@ -26,6 +26,7 @@ import { register as test } from './commands/test.ts';
 import { register as tools } from './commands/tools.ts';
 import { register as up } from './commands/up.ts';
 import { register as upstream } from './commands/upstream.ts';
+import { register as whoami } from './commands/whoami.ts';
 
 const VERBS = [
   up,
@@ -33,6 +34,7 @@ const VERBS = [
   status,
   doctor,
   call,
+  whoami,
   mint,
   attenuate,
   revoke,

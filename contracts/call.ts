@@ -7,6 +7,7 @@ import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 
 import { DecisionIdSchema, RevisionSchema, TenantIdSchema, ApprovalIdSchema } from './ids.ts';
+import { Standing } from './me.ts';
 import { isReason, type Reason } from './reasons.ts';
 
 export const ARGUMENTS_BYTES_MAX = 256 * 1024;
@@ -43,12 +44,14 @@ export const Via = Type.Union([Type.Literal('http'), Type.Literal('authzen'), Ty
 
 /**
  * decide: judge, reserve, record. evaluate: judge and record, but reserve no budget and open no hold (AuthZEN).
- * visible: which tools identity and capability let this caller see; neither judged nor recorded.
+ * visible: which tools of an upstream identity and capability let this caller see. me: all about the caller itself.
+ * Neither of the latter two is judged or recorded.
  */
 export const Ask = Type.Union([
   Type.Literal('decide'),
   Type.Literal('evaluate'),
   Type.Literal('visible'),
+  Type.Literal('me'),
 ]);
 
 export const CallEnvelope = Type.Object(
@@ -221,6 +224,13 @@ export const WorkerAnswer = Type.Union([
     tools: Type.Array(
       Type.Object({ name: Type.String(), visible: Type.Boolean(), reason: Type.String() }),
     ),
+  }),
+  Type.Object({
+    n: Type.Integer({ minimum: 0 }),
+    kind: Type.Literal('me'),
+    agent: Type.String(),
+    principal: Type.String(),
+    standing: Standing,
   }),
 ]);
 export type WorkerAnswer = Static<typeof WorkerAnswer>;

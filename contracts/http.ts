@@ -14,6 +14,7 @@ import {
 } from './call.ts';
 import { DecisionIdSchema, RevisionSchema } from './ids.ts';
 import type { JsonObject } from './json.ts';
+import { OwnCapability, OwnIdentity } from './me.ts';
 
 /** Body of POST /v1/decisions. */
 export const DecisionRequest = Type.Object(
@@ -71,6 +72,26 @@ export const DecisionAnswer = Type.Object({
     }),
   ),
 });
+
+/** Answer of GET /v1/me. */
+export const Me = Type.Object({
+  identity: OwnIdentity,
+  capability: Type.Object({
+    ...OwnCapability.properties,
+    reason: Type.Optional({ ...PublicReasonSchema, description: 'Why it does not hold.' }),
+  }),
+  tools: Type.Array(
+    Type.Object({
+      upstream: Type.String(),
+      name: Type.String(),
+      visible: Type.Boolean({
+        description: 'Whether it may be called at all; what the policy says, only a call tells.',
+      }),
+      reason: Type.Optional({ ...PublicReasonSchema, description: 'Why it is hidden.' }),
+    }),
+  ),
+});
+export type Me = Static<typeof Me>;
 
 /** What every route answers where nothing was judged, with the status of the reason. */
 export const Refusal = Type.Object({ verdict: Type.Literal('block'), reason: PublicReasonSchema });

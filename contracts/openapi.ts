@@ -6,7 +6,7 @@ import {
   Evaluations,
   EvaluationsAnswer,
 } from './authzen.ts';
-import { DecisionAnswer, DecisionRequest, OutcomeAnswer, Refusal } from './http.ts';
+import { DecisionAnswer, DecisionRequest, Me, OutcomeAnswer, Refusal } from './http.ts';
 import { UUID7_PATTERN } from './ids.ts';
 import { OutcomeReport } from './outcome.ts';
 import { REASONS, type Reason, reasonSpec } from './reasons.ts';
@@ -114,6 +114,14 @@ const discover = {
   responses: { 200: answer('The endpoints.', AuthzenConfiguration) },
 };
 
+const me = {
+  operationId: 'me',
+  summary: 'Tells the caller who it is here, what it may call, and why a tool is hidden.',
+  description: 'Nothing is judged or recorded, and it is no answer to any call.',
+  parameters: [capability, requestId],
+  responses: { 200: answer('About the caller.', Me), ...refusals(COMMON) },
+};
+
 const receiptKeys = {
   operationId: 'receiptKeys',
   summary: 'Public keys of receipts (JSON Web Key Set).',
@@ -136,6 +144,7 @@ export function openapi(): string {
     paths: {
       '/v1/decisions': { post: decide },
       '/v1/decisions/{id}/outcome': { post: report },
+      '/v1/me': { get: me },
       '/access/v1/evaluation': { post: evaluate },
       '/access/v1/evaluations': { post: evaluateAll },
       '/.well-known/authzen-configuration': { get: discover },

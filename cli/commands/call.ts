@@ -2,14 +2,11 @@
 
 import type { Command } from 'commander';
 
-import { ingressCall, localState, readToken, reachable } from '#cli/client.ts';
-import type { Reach } from '#cli/client.ts';
+import { type Caller, callerOf, ingressCall, reachable, type Reach } from '#cli/client.ts';
 import { CliError, EXIT, paint, print, printJson } from '#cli/output.ts';
 import { addVerb } from '#cli/verb.ts';
 
-interface CallOptions extends Reach {
-  readonly identityFile?: string;
-  readonly capabilityFile?: string;
+interface CallOptions extends Reach, Caller {
   readonly upstream?: string;
   readonly callId?: string;
   readonly session?: string;
@@ -61,25 +58,10 @@ export function register(program: Command): void {
 }
 
 async function call(tool: string, args: string | undefined, options: CallOptions): Promise<void> {
-  const { demo } = localState() ?? {};
-  const identity = options.identityFile ?? demo?.identity_token_file;
-  if (identity === undefined) {
-    throw new CliError('Who calls?', {
-      exitCode: EXIT.misuse,
-      help: 'add --identity-file FILE, or start the demo: npm run up',
-    });
-  }
-  const capability =
-    options.capabilityFile ?? (options.identityFile === undefined ? demo?.capability_file : 'none');
   const answer = (await ingressCall(options, {
     method: 'POST',
     path: '/v1/decisions',
-    headers: {
-      authorization: `Bearer ${readToken(identity)}`,
-      ...(capability === undefined || capability === 'none'
-        ? {}
-        : { 'countersign-capability': readToken(capability) }),
-    },
+    headers: callerOf(options),
     body: bodyOf(tool, args, options),
   })) as Answer; // the ingress answers 200 only with this shape
   if (options.json === true) printJson(answer);

@@ -22,6 +22,7 @@ import { policyCheck } from './checks/policy.ts';
 import { WorkerConfig } from './config.ts';
 import { guarded } from './guard.ts';
 import { createJudge } from './judge.ts';
+import { createMe } from './me.ts';
 import { approvalEntries } from './points/approvals.ts';
 import { createBundles } from './points/bundles.ts';
 import { createCallIds } from './points/call-ids.ts';
@@ -125,12 +126,14 @@ export async function start(config: WorkerConfig): Promise<Running> {
     onAnswer: (verdict, reason) => decisions.add(1, { verdict, reason }),
   });
   const dropped = counter('countersign_calls_dropped', 'Calls that nobody waited for any more.');
+  const sight = { identity: checks.identity, capabilities, catalogue, stops };
   const serving = serveCalls(bus, {
     view,
     catalogue,
     bundles,
     judge,
-    visible: createVisible({ identity: checks.identity, capabilities, catalogue, stops }),
+    visible: createVisible(sight),
+    me: createMe(sight),
     log,
     onDropped: () => dropped.add(1),
   });

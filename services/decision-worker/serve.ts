@@ -34,6 +34,7 @@ export interface ServeParts {
   readonly bundles: Bundles;
   readonly judge: (call: Call) => Promise<WorkerAnswer>;
   readonly visible: (call: Call) => Promise<WorkerAnswer>;
+  readonly me: (call: Call) => Promise<WorkerAnswer>;
   readonly log: Logger;
   readonly onDropped: () => void;
 }
@@ -106,5 +107,13 @@ async function answerTo(lines: CallLines, parts: ServeParts): Promise<WorkerAnsw
     at,
     tool: parts.catalogue.find(envelope.tenant, envelope.upstream, envelope.tool),
   };
-  return envelope.ask === 'visible' ? parts.visible(call) : parts.judge(call);
+  switch (envelope.ask) {
+    case 'visible':
+      return parts.visible(call);
+    case 'me':
+      return parts.me(call);
+    case 'decide':
+    case 'evaluate':
+      return parts.judge(call);
+  }
 }

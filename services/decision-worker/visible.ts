@@ -1,9 +1,14 @@
 import type { WorkerAnswer } from '#contracts/call.ts';
 /** Which tools of an upstream a caller may see: by identity and capability alone. Not a verdict, not recorded. */
 import { type Grant, judgeVisibility } from '#contracts/capability/judge.ts';
-import { reasonSpec } from '#contracts/reasons.ts';
+import { type Reason, reasonSpec } from '#contracts/reasons.ts';
 
-import { type CapabilityPoints, grantOf, situation } from './checks/capability.ts';
+import {
+  type CapabilityPoints,
+  grantOf,
+  type KnownCapability,
+  situation,
+} from './checks/capability.ts';
 import { killedBy, revokedBy, stoppableOf, type Stops, withdrawnBy } from './checks/stopped.ts';
 import type { Call, Checks, Principal } from './decide.ts';
 import { refused } from './judge.ts';
@@ -16,47 +21,74 @@ export interface VisibleParts {
   readonly stops: Stops;
 }
 
+/** What identity and capability say of a caller before it has chosen a tool. */
+export interface Sight {
+  readonly by: Principal;
+  /** What the caller holds, though it may be good for nothing: `fault` says why. */
+  readonly holds: {
+    readonly grant: Grant | undefined;
+    /** The token, if it is one and its signatures hold. */
+    readonly token: KnownCapability | undefined;
+    readonly fault: Reason | '';
+  };
+  /** Why a tool is hidden; empty when it is not. */
+  readonly hides: (upstream: string, tool: string) => Reason | '';
+}
+
 /** The registered tools of the call's upstream, each with the reason why it is hidden if it is. */
 export function createVisible(parts: VisibleParts): (call: Call) => Promise<WorkerAnswer> {
   return async (call) => {
-    const principal = await parts.identity(call);
-    if (!principal.ok) {
-      const code = principal.reason;
-      return refused(call, reasonSpec(code).status === 200 ? 'identity.claims' : code);
-    }
-    const by = principal.value;
-    const hidden = await hides(parts, call, by);
-    const tools = parts.catalogue.tools(call.tenant, call.envelope.upstream).map(({ name }) => {
-      const reason = hidden(name);
+    const sight = await sightOf(parts, call);
+    if ('kind' in sight) return sight;
+    const { by, hides } = sight;
+    const { upstream, n } = call.envelope;
+    const tools = parts.catalogue.tools(call.tenant, upstream).map(({ name }) => {
+      const reason = hides(upstream, name);
       return { name, visible: reason === '', reason };
     });
-    return { n: call.envelope.n, kind: 'visible', agent: by.agent, principal: by.digest, tools };
+    return { n, kind: 'visible', agent: by.agent, principal: by.digest, tools };
   };
 }
 
-/** Why a tool is hidden from this caller; empty when it is not. */
-async function hides(
-  parts: VisibleParts,
-  call: Call,
-  by: Principal,
-): Promise<(tool: string) => string> {
-  const { capabilities, stops } = parts;
-  const { capability: token } = call.envelope;
-  if (revokedBy(call, by, stops.revoked) !== '') return () => 'capability.revoked';
-  let grant: Grant;
-  if (token === '') {
-    if (by.registered.grant === undefined) return () => 'capability.missing';
-    grant = grantOf(by.registered.grant, call.tenant, by.agent);
-  } else {
-    const opened = await capabilities.open(call.tenant, token);
-    if ('fault' in opened) return () => opened.fault;
-    if (withdrawnBy(opened, call.tenant, stops.revoked) !== '') return () => 'capability.revoked';
-    grant = opened;
+/** What a caller may see, or the refusal of an identity that does not hold. */
+export async function sightOf(parts: VisibleParts, call: Call): Promise<Sight | WorkerAnswer> {
+  const principal = await parts.identity(call);
+  if (!principal.ok) {
+    const code = principal.reason;
+    return refused(call, reasonSpec(code).status === 200 ? 'identity.claims' : code);
   }
-  const here = { ...situation(call, by, capabilities.audience), upstream: call.envelope.upstream };
-  const stoppable = { ...stoppableOf(call, by), upstream: call.envelope.upstream };
-  return (tool) =>
-    killedBy({ ...stoppable, tool }, stops.engaged) === ''
-      ? (judgeVisibility(grant, { ...here, tool })?.code ?? '')
-      : 'capability.killed';
+  const by = principal.value;
+  const holds = await holdingOf(parts, call, by);
+  const { grant, fault } = holds;
+  if (grant === undefined || fault !== '') return { by, holds, hides: () => fault };
+  const here = situation(call, by, parts.capabilities.audience);
+  const stoppable = stoppableOf(call, by);
+  return {
+    by,
+    holds,
+    hides: (upstream, tool) =>
+      killedBy({ ...stoppable, upstream, tool }, parts.stops.engaged) === ''
+        ? (judgeVisibility(grant, { ...here, upstream, tool })?.code ?? '')
+        : 'capability.killed',
+  };
+}
+
+async function holdingOf(parts: VisibleParts, call: Call, by: Principal): Promise<Sight['holds']> {
+  const { capabilities, stops } = parts;
+  const revoked = revokedBy(call, by, stops.revoked) === '' ? '' : 'capability.revoked';
+  if (call.envelope.capability === '') {
+    const { grant } = by.registered;
+    if (grant === undefined) {
+      return { grant, token: undefined, fault: revoked || 'capability.missing' };
+    }
+    const standing = grantOf(grant, call.tenant, by.agent);
+    return { grant: standing, token: undefined, fault: revoked };
+  }
+  const opened = await capabilities.open(call.tenant, call.envelope.capability);
+  if ('fault' in opened) {
+    return { grant: undefined, token: undefined, fault: revoked || opened.fault };
+  }
+  const withdrawn =
+    withdrawnBy(opened, call.tenant, stops.revoked) === '' ? '' : 'capability.revoked';
+  return { grant: opened, token: opened, fault: revoked || withdrawn };
 }

@@ -31,7 +31,8 @@ export function decisionRoutes(app: FastifyInstance, parts: Parts): void {
         return sendJson(reply, decisionText(answer, parts.seal));
       case 'refused':
         return refuse(reply, answer.code);
-      case 'visible': // answers another question: a bug of the worker, not a verdict
+      case 'visible':
+      case 'me': // answers another question: a bug of the worker, not a verdict
         return refuse(reply, 'service.malformed_answer');
     }
   });

@@ -20,6 +20,7 @@ import { createEntry } from './entry.ts';
 import { createHttp } from './http.ts';
 import { watchIssuers } from './identity-peek.ts';
 import { mcpRoutes } from './mcp/routes.ts';
+import { meRoutes } from './me.ts';
 import { createMeasure } from './measure.ts';
 import { createReportOutcome, outcomeRoutes } from './outcome.ts';
 import { receiptKeyRoutes } from './receipt-keys.ts';
@@ -62,6 +63,7 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
     decisionRoutes,
     outcomeRoutes(() => durability.now().durability),
     authzenRoutes,
+    meRoutes,
     documentRoutes,
     receiptKeyRoutes,
     mcpRoutes(mcpOptions(config)),

@@ -9,8 +9,8 @@ import type { ToolFound } from '../decide.ts';
 
 export interface Catalogue {
   readonly find: (tenant: TenantId, upstream: string, tool: string) => ToolFound;
-  /** Registered tools of one upstream, ascending by name. */
-  readonly tools: (tenant: TenantId, upstream: string) => readonly Tool[];
+  /** Registered tools of one upstream, or of all, ascending by upstream and name. */
+  readonly tools: (tenant: TenantId, upstream?: string) => readonly Tool[];
 }
 
 /** Governed MCP methods that are no tools; every MCP upstream has them, and policy and capability decide. */
@@ -49,10 +49,12 @@ export function catalogueOf(view: ControlView): Catalogue {
       return action ? { ...missing('', where) } : missing('tool.unknown', where);
     },
     tools: (tenant, upstream) => {
-      const prefix = CONTROL_KEYS.tool(tenant, upstream, '');
+      const prefix =
+        upstream === undefined ? `catalog.${tenant}.` : CONTROL_KEYS.tool(tenant, upstream, '');
       const tools: Tool[] = [];
       for (const [key, { tool }] of known) if (key.startsWith(prefix)) tools.push(tool);
-      return tools.sort((a, b) => (a.name < b.name ? -1 : 1));
+      const place = ({ upstream: server = '', name }: Tool) => `${server}\n${name}`;
+      return tools.sort((a, b) => (place(a) < place(b) ? -1 : 1));
     },
   };
 }

@@ -68,7 +68,7 @@ export async function proveCaller(exchange: Exchange): Promise<Visible> {
     args: '{}',
   });
   if (answer.kind === 'refused') throw faultOf(answer.code, { id: idIn(exchange) });
-  if (answer.kind === 'decided') throw faultOf('service.malformed_answer', { id: idIn(exchange) });
+  if (answer.kind !== 'visible') throw faultOf('service.malformed_answer', { id: idIn(exchange) });
   if (!ownsSession(exchange, answer.principal)) throw noSession(exchange);
   return answer;
 }

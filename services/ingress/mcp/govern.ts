@@ -61,7 +61,7 @@ export async function judge(
   });
   const { id } = message;
   if (answer.kind === 'refused') throw faultOf(answer.code, { id });
-  if (answer.kind === 'visible') throw faultOf('service.malformed_answer', { id });
+  if (answer.kind !== 'decided') throw faultOf('service.malformed_answer', { id });
   return answer;
 }
 

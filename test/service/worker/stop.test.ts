@@ -26,6 +26,7 @@ type Question = Parameters<World['ask']>[0];
 const told = (answer: WorkerAnswer): string => {
   if (answer.kind === 'refused') return answer.code;
   if (answer.kind === 'visible') return answer.tools.map(({ reason }) => reason).join(' ');
+  if (answer.kind !== 'decided') throw new Error(answer.kind);
   return answer.body.reason.code;
 };
 const ask = async (question: Question) => told(await world.ask({ capability: open, ...question }));

@@ -1,0 +1,69 @@
+// `whoami`: what the gateway says of an agent, to its developer. Nothing is judged or recorded.
+
+import type { Command } from 'commander';
+import type { Static } from 'typebox';
+
+import { callerOf, ingressCall, reachable, type Caller, type Reach } from '#cli/client.ts';
+import { paint, print, printJson, printTable } from '#cli/output.ts';
+import { addVerb } from '#cli/verb.ts';
+import type { Me } from '#contracts/http.ts';
+
+export function register(program: Command): void {
+  const verb = addVerb(program, 'whoami', {
+    summary: 'Say who an agent is here, which tools it may call, and why a tool is hidden.',
+    examples: [
+      ['./countersign whoami', 'the agent of the demo'],
+      ['./countersign whoami --capability-file FILE', 'the same agent with another capability'],
+    ],
+  });
+  reachable(verb)
+    .option('--identity-file <file>', "file with the agent's identity JWT (default: the demo's)")
+    .option(
+      '--capability-file <file>',
+      "file with a capability (default: the demo's; 'none' sends none)",
+    )
+    .action(whoami);
+}
+
+async function whoami(options: Reach & Caller): Promise<void> {
+  // Its shape is fixed in contracts/http.ts.
+  const me = (await ingressCall(options, {
+    method: 'GET',
+    path: '/v1/me',
+    headers: callerOf(options),
+  })) as Static<typeof Me>;
+  if (options.json === true) printJson(me);
+  else tell(me);
+}
+
+function tell({ identity, capability, tools }: Static<typeof Me>): void {
+  const { agent, agent_class: kind, on_behalf_of: person, actors } = identity;
+  const rows = [
+    ['agent', `${agent}${kind === '' ? '' : ` (${kind})`} in ${identity.tenant}`],
+    ['acts for', person === '' ? 'nobody' : person],
+    ['asked by', actors.slice(1).join(', ')],
+    ['workflow', identity.workflow],
+    ['session', identity.session],
+    ['task', identity.task],
+    ['identity', `until ${identity.expires_at}`],
+    ['capability', `${capability.kind}${capability.id === '' ? '' : ` ${capability.id}`}`],
+    ['', capability.reason === undefined ? '' : because(capability.reason)],
+    ...capability.caveats.map(({ t, ...members }) => [
+      '',
+      `${String(t)} ${JSON.stringify(members)}`,
+    ]),
+  ];
+  printTable(rows.filter(([, value]) => value !== ''));
+  print();
+  printTable(
+    tools.map(({ upstream, name, visible, reason }) => [
+      visible ? paint('green', 'may call') : paint('dim', 'hidden  '),
+      upstream === '' ? name : `${upstream}/${name}`,
+      reason === undefined ? '' : because(reason),
+    ]),
+  );
+  if (tools.length === 0) print('there are no tools');
+}
+
+const because = ({ code, help }: { readonly code: string; readonly help: string }): string =>
+  help === '' ? code : `${code}: ${help}`;

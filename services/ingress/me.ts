@@ -1,0 +1,53 @@
+/** GET /v1/me: who the caller is here, what it may call, and why a tool is hidden. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+
+import { DEADLINE_DEFAULT_MS } from '#contracts/call.ts';
+import type { Me } from '#contracts/http.ts';
+import type { Standing } from '#contracts/me.ts';
+import { isReason, publicReason, type PublicReason } from '#contracts/reasons.ts';
+
+import { capabilityOf, clientOf, refuse, sendJson, traceparentOf } from './http.ts';
+import type { Call, Parts } from './routes.ts';
+
+export function meRoutes(app: FastifyInstance, parts: Parts): void {
+  app.get('/v1/me', async (request, reply) => {
+    const caller = parts.admit(request);
+    const answer = await parts.ask(caller, questionOf(request));
+    if (answer.kind === 'refused') return refuse(reply, answer.code);
+    if (answer.kind !== 'me') return refuse(reply, 'service.malformed_answer');
+    void reply.header('cache-control', 'no-store');
+    return sendJson(reply, JSON.stringify(meOf(answer.standing)));
+  });
+}
+
+function questionOf(request: FastifyRequest): Call {
+  return {
+    ask: 'me',
+    via: 'http',
+    capability: capabilityOf(request),
+    tool: '',
+    upstream: '',
+    forwards: false,
+    client: clientOf(request),
+    ...traceparentOf(request),
+    args: '{}',
+    deadlineMs: DEADLINE_DEFAULT_MS,
+  };
+}
+
+function meOf({ identity, capability, tools }: Standing): Me {
+  const { fault, ...held } = capability;
+  return {
+    identity,
+    capability: { ...held, ...why(fault) },
+    tools: tools.map(({ reason, ...tool }) => ({
+      ...tool,
+      visible: reason === '',
+      ...why(reason),
+    })),
+  };
+}
+
+/** A code that this version does not know has no words. */
+const why = (code: string): { readonly reason?: PublicReason } =>
+  isReason(code) ? { reason: publicReason(code) } : {};
