@@ -33,6 +33,7 @@ import { createBundles } from '../services/decision-worker/points/bundles.ts';
 import { capabilityOpener } from '../services/decision-worker/points/capabilities.ts';
 import { catalogueOf } from '../services/decision-worker/points/catalogue.ts';
 import { identityVerifier } from '../services/decision-worker/points/issuers.ts';
+import { rolloutOf } from '../services/decision-worker/points/rollout.ts';
 import { scopeToken, stateOf } from '../services/decision-worker/points/state.ts';
 import { freshDecisionId, freshSalt } from '../services/decision-worker/random.ts';
 import { decisionRecord } from '../services/decision-worker/record.ts';
@@ -119,16 +120,17 @@ async function worker() {
     identityCheck({ verify, digest: principalDigest, ...state });
   const capability = (open = opener()) =>
     capabilityCheck({ open, audience: 'countersign', revoked: () => false, engaged: () => false });
+  const rollout = rolloutOf(view);
   const counters = { add: () => Promise.resolve(1), refund: () => undefined, scopeToken };
   const checks = {
     identity: identity(),
     capability: capability(),
     intent: intentCheck(state),
-    policy: policyCheck({ ...state, ...bundles }),
+    policy: policyCheck({ ...state, ...bundles, mode: rollout.mode }),
     approval: approvalCheck({ key: masterKey, entry: () => Promise.resolve(undefined) }),
     budget: budgetCheck({ ...state, ...counters }),
   };
-  return { requests, catalogue, state, checks, identity, capability, provider };
+  return { requests, catalogue, rollout, checks, identity, capability, provider };
 }
 
 type Step = readonly [name: string, run: () => unknown];
@@ -177,7 +179,7 @@ function envelopeLine(request: Requests[number]): string {
 }
 
 export const steps: Row = async ({ table, quick }) => {
-  const { requests, catalogue, state, checks, identity, capability } = await worker();
+  const { requests, catalogue, rollout, checks, identity, capability } = await worker();
   const [request] = requests;
   if (request === undefined) throw new Error('no calls');
   const bytes = Buffer.from(request.body);
@@ -215,10 +217,10 @@ export const steps: Row = async ({ table, quick }) => {
     grant,
     release: undefined,
     reservation: undefined,
+    lifted: [],
   };
   const decided = {
     id: freshDecisionId(call.at),
-    verdict: 'allow' as const,
     mode: 'enforce' as const,
     approvalId: '' as const,
     durability: 'power-cut' as const,
@@ -247,7 +249,7 @@ export const steps: Row = async ({ table, quick }) => {
       waiting: () => 0,
     },
     callIds: {} as never, // no call of this row brings an id
-    mode: state.mode,
+    ...rollout,
     durability: () => ({ epoch: 'bench', durability: 'power-cut' }),
     worker: 'bench',
     receiptKey: () => '',

@@ -4,12 +4,11 @@
 import type { Verdict } from '#contracts/call.ts';
 import type { DecisionEvidence, DecisionLeaf } from '#contracts/decision.ts';
 import { canonical, type Json } from '#contracts/json.ts';
+import { afterLifting, type Mode, modeLifts, MODES, type Refused } from '#contracts/mode.ts';
 import { parsePayload, payloadFault } from '#contracts/payload.ts';
 import type { PolicyRole } from '#contracts/policy.ts';
 import { isReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
 import { type Evaluate, judgeInput, type PolicyJudgement } from '#policies/engine/judge.ts';
-
-import { applyMode, type Mode } from '../services/decision-worker/mode.ts';
 
 /** The record cannot be replayed; says why. */
 export class NotReplayable extends Error {}
@@ -57,12 +56,7 @@ export async function replayDecision(
   const step = evidence.checks.find(({ check }) => check === 'policy');
   const evaluated = step !== undefined && FROM_EVALUATION.has(step.reason);
   const judgement = evaluated ? await judgeAgain(leaf, input, load) : undefined;
-  const before = outcomeOf(leaf, evidence, judgement);
-  const replayed: Judged = {
-    verdict: applyMode(before, modeOf(leaf)),
-    verdict_before_mode: before.verdict,
-    reason: before.reason,
-  };
+  const replayed = outcomeOf(leaf, evidence, judgement);
   const { verdict, verdict_before_mode, reason } = leaf;
   const recorded: Judged = { verdict, verdict_before_mode, reason };
   const differences = (Object.keys(recorded) as (keyof Judged)[])
@@ -83,8 +77,6 @@ export async function replayDecision(
     differences,
   };
 }
-
-const MODES: readonly Mode[] = ['observe', 'soft-block', 'enforce'];
 
 function modeOf(leaf: DecisionLeaf): Mode {
   const mode = MODES.find((known) => known === leaf.mode);
@@ -122,21 +114,51 @@ async function judgeAgain(
   return judgeInput(policies, new TextEncoder().encode(input), leaf.at);
 }
 
-/** What the checks come to: the policies as they judge now, all others as the record says. */
-function outcomeOf(
-  leaf: DecisionLeaf,
+/**
+ * What did not pass, in order: the policies as they judge now, all other checks and what people said of a held call as
+ * the record says.
+ */
+function refusalsOf(
+  { resumes, reason }: DecisionLeaf,
   { checks }: DecisionEvidence,
   judgement: PolicyJudgement | undefined,
-): { readonly verdict: Verdict; readonly reason: Reason } {
+): Refused[] {
+  const refusals: Refused[] = [];
+  for (const step of checks) {
+    if (step.check === 'policy' && judgement !== undefined) {
+      const { verdict } = judgement;
+      const answered = verdict === 'escalate' && resumes !== '';
+      if (verdict !== 'allow' && !answered) refusals.push(judgement);
+      if (answered && isReason(reason) && reason.startsWith('approval.')) {
+        refusals.push({ verdict: 'block', reason });
+      }
+    } else if (step.reason !== '') refusals.push({ verdict: 'block', reason: step.reason });
+  }
+  return refusals;
+}
+
+function outcomeOf(
+  leaf: DecisionLeaf,
+  evidence: DecisionEvidence,
+  judgement: PolicyJudgement | undefined,
+): Judged {
   // A call_id that was used before ends a decision after its checks.
   if (isReason(leaf.reason) && reasonSpec(leaf.reason).check === 'request') {
-    return { verdict: 'block', reason: leaf.reason };
+    return { verdict: 'block', verdict_before_mode: 'block', reason: leaf.reason };
   }
-  if (judgement !== undefined && judgement.verdict !== 'allow') return judgement;
-  const failed = checks.find(
-    ({ check, ok }) => !ok && (check !== 'policy' || judgement === undefined),
+  const mode = modeOf(leaf);
+  const excepted = (evidence.lifted ?? []).filter(({ by }) => by.startsWith('exception:'));
+  const { before, verdict, reason } = afterLifting(
+    refusalsOf(leaf, evidence, judgement),
+    (refusal) =>
+      modeLifts(refusal.reason, mode) ||
+      (reasonSpec(refusal.reason).liftable &&
+        excepted.some((lifted) => lifted.reason === refusal.reason)),
   );
-  const reason = failed?.reason ?? '';
-  if (reason !== '') return { verdict: 'block', reason };
-  return { verdict: 'allow', reason: 'policy.allowed' };
+  const released = reason === 'policy.allowed' && leaf.resumes !== '' && judgement !== undefined;
+  return {
+    verdict,
+    verdict_before_mode: before,
+    reason: released && judgement.verdict === 'escalate' ? 'policy.approved' : reason,
+  };
 }

@@ -169,6 +169,16 @@ export const DecisionBody = Type.Object({
   obligations: Type.Array(Type.Unknown()),
   budget: Type.Optional(Type.Array(BudgetShare)),
   valid_until: Type.String({ description: 'RFC 3339. An allow must not be acted on later.' }),
+  mode: Type.Optional(
+    Type.Union([Type.Literal('observe'), Type.Literal('soft-block')], {
+      description: 'Rollout mode that it was judged in. Left out where everything is enforced.',
+    }),
+  ),
+  warning: Type.Optional(
+    Type.String({
+      description: 'Allowed only because a rollout mode or an exception lifted `reason`.',
+    }),
+  ),
   approval_id: Type.Optional(ApprovalIdSchema),
   approval_expires_at: Type.Optional(
     Type.String({

@@ -21,7 +21,9 @@ import {
   Tool,
   Upstream,
 } from './control.ts';
+import { ExceptionOrder, ExceptionStep } from './exception.ts';
 import { parseTenantId, PLATFORM, type TenantId } from './ids.ts';
+import { ModeOrder } from './mode.ts';
 import type { RecordLines } from './record.ts';
 import { RevocationOrder, SwitchOrder } from './stop.ts';
 import type { ControlKind } from './subjects.ts';
@@ -61,6 +63,8 @@ export const CHANGES = {
   revocation: { revoke: RevocationOrder },
   /** release: one of the two that it takes. */
   switch: { engage: SwitchOrder, release: SwitchOrder },
+  mode: { set: ModeOrder },
+  exception: { put: ExceptionOrder, review: ExceptionStep, end: ExceptionStep },
 } as const satisfies Partial<Record<ControlKind, Readonly<Record<string, TSchema>>>>;
 
 type Changes = typeof CHANGES;

@@ -37,12 +37,14 @@ export const DecisionLeaf = Type.Object(
     /** Micro-units, as the policy priced the call. */
     cost: Type.Integer(),
     durability: Durability,
+    /** Id of the exception without which it would have come to `verdict_before_mode`. */
+    exception: Type.Optional(Type.String()),
     facts_revision: Type.String(),
     forwards: Type.Boolean(),
     id: DecisionIdSchema,
     kind: Type.Literal('decision'),
     labels: Type.Array(Type.String()),
-    /** Rollout mode of the agent's class when it was judged. */
+    /** Rollout mode that it was judged in: its class's, or enforce for the canary share. */
     mode: Type.String(),
     obligations: Type.Array(Type.String()),
     /** Pseudonym of the person; equal persons of one tenant have equal pseudonyms. */
@@ -87,6 +89,8 @@ export interface DecisionEvidence {
     readonly issuer: string;
     readonly token: string;
   };
+  /** Refusals that did not stand, in order, and what lifted each: a mode, or `exception:<id>`. */
+  readonly lifted?: readonly { readonly by: string; readonly reason: Reason }[];
   /** The policy's own words for the caller. */
   readonly message: string;
   /** What floor and tenant policy returned, null where one was not asked. */

@@ -28,6 +28,7 @@ export type ControlKind =
   | 'revocation'
   | 'switch'
   | 'mode'
+  | 'exception'
   | 'read'
   | 'alert';
 

@@ -11,10 +11,14 @@ import {
   mintedKey,
   type MintedRoot,
 } from '#contracts/control.ts';
+import type { Exception } from '#contracts/exception.ts';
 import { canonical, type Json } from '#contracts/json.ts';
+import type { ClassMode } from '#contracts/mode.ts';
 import type { Switch } from '#contracts/stop.ts';
 
+import { exceptionAfter } from './exception-state.ts';
 import { mergePatch } from './merge-patch.ts';
+import { modeAfter } from './mode-state.ts';
 import { switchAfter } from './switch-state.ts';
 
 /** The value of a key after the change, by the value before it; null = there is no such thing. */
@@ -69,6 +73,16 @@ export function effectsOf({ tenant, at, change }: ChangeEvent): Effects {
       const key = CONTROL_KEYS.switch(tenant, scope, id);
       // What stands under the key was made here.
       const next: Next = (before) => switchAfter(before as Switch | null, change, at);
+      return { state: new Map([[key, next]]), minted: new Map() };
+    }
+    case 'mode': {
+      const key = CONTROL_KEYS.mode(tenant, change.target);
+      const next: Next = (before) => modeAfter(before as ClassMode | null, change.value, at);
+      return { state: new Map([[key, next]]), minted: new Map() };
+    }
+    case 'exception': {
+      const key = CONTROL_KEYS.exception(tenant, change.target);
+      const next: Next = (before) => exceptionAfter(before as Exception | null, change, at);
       return { state: new Map([[key, next]]), minted: new Map() };
     }
     default: {

@@ -138,6 +138,17 @@ export interface Checks {
   readonly budget: (call: Call, by: Principal, under: Held) => Promise<Checked<Reservation>>;
 }
 
+/** A refusal that does not stand. `by`: the mode that lifts it, or `exception:<id>`. */
+export interface Lifted {
+  readonly verdict: Verdict;
+  readonly reason: Reason;
+  readonly detail: string;
+  readonly by: string;
+}
+
+/** What lifts a refusal; empty = nothing. MUST lift only what the table of reasons calls liftable. */
+export type Lift = (call: Call, by: Principal, reason: Reason) => string;
+
 /** Verdict, reason and the evidence that there was when the decision was made. */
 export interface Outcome {
   readonly verdict: Verdict;
@@ -149,42 +160,62 @@ export interface Outcome {
   readonly grant: Grant | undefined;
   readonly release: Release | undefined;
   readonly reservation: Reservation | undefined;
+  /** In order. The first one's verdict is what would have happened. */
+  readonly lifted: readonly Lifted[];
 }
 
-/** Five checks in order; the first that does not pass is the decision. */
-export async function decide(call: Call, check: Checks): Promise<Outcome> {
+/**
+ * Five checks in order; the first that does not pass is the decision. Behind a refusal that is lifted the rest is
+ * still asked: one that nothing lifts, such as the floor's, may come later.
+ */
+export async function decide(call: Call, check: Checks, lift: Lift): Promise<Outcome> {
   const principal = await check.identity(call);
   if (!principal.ok) return refused(principal, { principal: principal.found });
   const by = principal.value;
+  const lifted: Lifted[] = [];
+  const lifts = ({ verdict, reason, detail }: Refusal<unknown>): boolean => {
+    const what = lift(call, by, reason);
+    if (what !== '') lifted.push({ verdict, reason, detail, by: what });
+    return what !== '';
+  };
 
   const held = await check.capability(call, by);
-  if (!held.ok) return refused(held, { principal: by, held: held.found });
-  const under = held.value;
+  if (!held.ok && !(known(held) && lifts(held)))
+    return refused(held, { principal: by, held: held.found, lifted });
+  const under = held.ok ? held.value : held.found;
 
   const intent = await check.intent(call, by);
-  if (!intent.ok) return refused(intent, { principal: by, held: under, intent: intent.found });
-  const purpose = intent.value;
+  if (!intent.ok && !(known(intent) && lifts(intent)))
+    return refused(intent, { principal: by, held: under, intent: intent.found, lifted });
+  const purpose = intent.ok ? intent.value : intent.found;
 
   const grant = await check.policy(call, by, under, purpose);
   const found = grant.ok ? grant.value : grant.found;
-  const known = { principal: by, held: under, intent: purpose, grant: found };
-  if (!grant.ok && grant.verdict === 'block') return refused(grant, known);
+  const evidence = { principal: by, held: under, intent: purpose, grant: found, lifted };
+  const waived = !grant.ok && lifts(grant);
+  if (!grant.ok && !waived && grant.verdict === 'block') return refused(grant, evidence);
   // Escalate and a matching approval become allow here; a plain allow looks nothing up.
-  const release = grant.ok ? undefined : await check.approval(call, by, grant);
-  if (release?.ok === false) return refused(release, { ...known, release: release.found });
+  const release = grant.ok || waived ? undefined : await check.approval(call, by, grant);
+  if (release?.ok === false) return refused(release, { ...evidence, release: release.found });
 
   const reservation = await check.budget(call, by, under);
-  const granted = { ...known, release: release?.value };
-  if (!reservation.ok) return refused(reservation, granted);
+  const granted = { ...evidence, release: release?.value };
+  if (!reservation.ok && !lifts(reservation)) return refused(reservation, granted);
+  const allowed = release === undefined ? 'policy.allowed' : 'policy.approved';
 
   return {
     ...NOTHING,
     ...granted,
     verdict: 'allow',
-    reason: release === undefined ? 'policy.allowed' : 'policy.approved',
-    reservation: reservation.value,
+    reason: lifted[0]?.reason ?? allowed,
+    detail: lifted[0]?.detail ?? '',
+    reservation: reservation.ok ? reservation.value : undefined,
   };
 }
+
+/** A check that can go on with what it found. */
+const known = <T>(refusal: Refusal<T>): refusal is Refusal<T> & { readonly found: T } =>
+  refusal.found !== undefined;
 
 const NOTHING = {
   detail: '',
@@ -194,9 +225,12 @@ const NOTHING = {
   grant: undefined,
   release: undefined,
   reservation: undefined,
+  lifted: [],
 } as const;
 
-type Evidence = Partial<Pick<Outcome, 'principal' | 'held' | 'intent' | 'grant' | 'release'>>;
+type Evidence = Partial<
+  Pick<Outcome, 'principal' | 'held' | 'intent' | 'grant' | 'release' | 'lifted'>
+>;
 
 function refused({ verdict, reason, detail }: Refusal<unknown>, evidence: Evidence): Outcome {
   return { ...NOTHING, ...evidence, verdict, reason, detail };

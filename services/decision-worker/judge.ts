@@ -10,6 +10,7 @@ import {
   type WorkerAnswer,
 } from '#contracts/call.ts';
 import type { ApprovalId } from '#contracts/ids.ts';
+import type { Mode } from '#contracts/mode.ts';
 import { publicReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
 import { RECORD_BYTES_MAX } from '#contracts/record.ts';
 import { shardOf } from '#contracts/subjects.ts';
@@ -21,10 +22,11 @@ import {
   type Checks,
   decide,
   type Grant,
+  type Lift,
   type Outcome,
+  type Principal,
   type Release,
 } from './decide.ts';
-import { applyMode, type Mode } from './mode.ts';
 import type { CallIds, Claimed } from './points/call-ids.ts';
 import { freshApprovalId, freshDecisionId, freshSalt } from './random.ts';
 import { type Decided, type DecisionRecord, decisionRecord, hashOfCall } from './record.ts';
@@ -38,7 +40,8 @@ export interface JudgeParts {
   readonly checks: Checks;
   readonly recorder: Recorder;
   readonly callIds: CallIds;
-  readonly mode: (tenant: Call['tenant'], agentClass: string) => Mode;
+  readonly mode: (call: Call, by: Principal) => Mode;
+  readonly lift: Lift;
   readonly durability: () => { readonly epoch: string; readonly durability: Durability };
   readonly worker: string;
   /** Public key of the receipts that are made now. */
@@ -53,7 +56,7 @@ export function createJudge(parts: JudgeParts): (call: Call) => Promise<Answer> 
     const id = freshDecisionId(call.at);
     const span = parts.tracing.enabled ? beginSpan(parts.tracing, call) : undefined;
     let claiming: Promise<Claimed> | undefined;
-    const outcome = await decide(call, {
+    const checks: Checks = {
       ...parts.checks,
       // The key of a call_id holds the verified agent: claimed as soon as that is known, in parallel with the rest.
       identity: async (asked) => {
@@ -70,7 +73,8 @@ export function createJudge(parts: JudgeParts): (call: Call) => Promise<Answer> 
         }
         return principal;
       },
-    });
+    };
+    const outcome = await decide(call, checks, parts.lift);
     const claimed = await claiming?.catch(() => 'unavailable' as const);
     const earlier = fromEarlier(call, outcome, claimed);
     if (earlier !== undefined) outcome.reservation?.refund();
@@ -106,17 +110,20 @@ function fromEarlier(
     case 'in_progress':
       return refused(call, 'call.in_progress');
     case 'conflict':
-      return { ...outcome, verdict: 'block', reason: 'call.conflict', reservation: undefined };
+      return { ...outcome, ...NOT_AGAIN, reason: 'call.conflict' };
     case 'unknown':
-      return { ...outcome, verdict: 'block', reason: 'call.unknown', reservation: undefined };
+      return { ...outcome, ...NOT_AGAIN, reason: 'call.unknown' };
     case 'answered': {
       const { check } = reasonSpec(outcome.reason);
-      if (check === 'identity' || check === 'capability')
+      if (outcome.verdict !== 'allow' && (check === 'identity' || check === 'capability'))
         return { ...outcome, reservation: undefined };
       return { ...claimed.answer, n: call.envelope.n, repeated: true };
     }
   }
 }
+
+/** Nothing lifts that a call_id was used before. */
+const NOT_AGAIN = { verdict: 'block', reservation: undefined, lifted: [] } as const;
 
 async function settle(
   parts: JudgeParts,
@@ -133,15 +140,14 @@ async function settle(
     await mine?.release().catch(() => undefined);
     return refused(call, outcome.reason);
   }
-  const mode = parts.mode(call.tenant, outcome.principal?.agentClass ?? '');
-  const verdict = applyMode(outcome, mode);
+  const { verdict, principal } = outcome;
+  const mode = principal === undefined ? 'enforce' : parts.mode(call, principal);
   const { epoch, durability } = parts.durability();
   const held = verdict === 'escalate' && call.envelope.ask === 'decide';
   const { release } = outcome;
   const approvalId = held ? (release?.approvalId ?? freshApprovalId(call.at)) : '';
   const decided: Decided = {
     id: judged.id,
-    verdict,
     mode,
     approvalId,
     durability,
@@ -199,6 +205,7 @@ const spent = (outcome: Outcome): Outcome => ({
   reason: 'approval.used',
   release: outcome.release === undefined ? undefined : { ...outcome.release, is: 'used' },
   reservation: undefined,
+  lifted: [],
 });
 
 /** An answer to a call that was not judged. */
@@ -216,7 +223,7 @@ function answerOf(
   { receipt, ...position }: DecidedAnswer['position'] & Pick<Position, 'receipt'>,
 ): DecidedAnswer {
   const { envelope } = call;
-  const { principal, grant, reservation } = outcome;
+  const { principal, grant, reservation, verdict } = outcome;
   const tenantPolicy = grant?.policies.find(({ role }) => role === 'tenant');
   const { message, policyReason } = wordsOf(outcome);
   return {
@@ -225,15 +232,16 @@ function answerOf(
     body: {
       decision_id: decided.id,
       ...(envelope.call_id === undefined ? {} : { call_id: envelope.call_id }),
-      verdict: decided.verdict,
+      verdict,
       reason: publicReason(outcome.reason, message),
       ...(policyReason === '' ? {} : { policy_reason: policyReason }),
       policy: { digest: tenantPolicy?.digest ?? '', revision: grant?.revision ?? '' },
-      obligations: decided.verdict === 'allow' ? [...(grant?.obligations ?? [])] : [],
+      obligations: verdict === 'allow' ? [...(grant?.obligations ?? [])] : [],
       ...(reservation === undefined || reservation.shares.length === 0
         ? {}
         : { budget: [...reservation.shares] }),
       valid_until: new Date(call.at + ALLOW_VALID_MS).toISOString(),
+      ...rolloutOf(outcome, decided.mode),
       ...(decided.approvalId === '' ? {} : heldUntil(call, outcome, decided.approvalId)),
     },
     position,
@@ -245,6 +253,19 @@ function answerOf(
     session: envelope.session_id ?? principal?.session ?? '',
     repeated: false,
   };
+}
+
+/** What a caller is told of modes and exceptions; nothing where everything is enforced. */
+function rolloutOf(
+  { verdict, lifted: [first] }: Outcome,
+  mode: Mode,
+): Pick<DecidedAnswer['body'], 'mode' | 'warning'> {
+  const judgedIn = mode === 'enforce' ? {} : { mode };
+  if (verdict !== 'allow' || first === undefined) return judgedIn;
+  const why = first.by === mode ? `its agent class is in mode ${mode}` : 'of an exception';
+  const otherwise = first.verdict === 'escalate' ? 'held' : 'blocked';
+  const warning = `Allowed only because ${why}. Otherwise it would be ${otherwise}: ${first.reason}.`;
+  return { ...judgedIn, warning };
 }
 
 /** The author's words belong to what the policy decided, not to a refusal of the check after it, or to what people said. */

@@ -30,6 +30,7 @@ import { capabilityOpener } from './points/capabilities.ts';
 import { catalogueOf } from './points/catalogue.ts';
 import { createCounters } from './points/counters.ts';
 import { identityVerifier } from './points/issuers.ts';
+import { rolloutOf } from './points/rollout.ts';
 import { scopeToken, stateOf } from './points/state.ts';
 import { stopsOf } from './points/stops.ts';
 import { startWatchdog } from './points/watchdog.ts';
@@ -71,6 +72,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
   const state = stateOf(view, pseudonymKey);
   const catalogue = catalogueOf(view);
   const stops = stopsOf(view);
+  const rollout = rolloutOf(view);
   const bundles = createBundles(view, await bus.objects('bundles'), { watchdog, log });
   const capabilities: CapabilityPoints = {
     open: capabilityOpener(capabilityKeys, await bus.bucket('keyed')),
@@ -87,7 +89,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
       }),
       capability: capabilityCheck({ ...capabilities, ...stops }),
       intent: intentCheck(state),
-      policy: policyCheck({ ...state, ...bundles }),
+      policy: policyCheck({ ...state, ...bundles, mode: rollout.mode }),
       approval: approvalCheck(approvalEntries(await bus.bucket('approvals'), macKeys, log)),
       budget: budgetCheck({ ...state, ...counters, scopeToken }),
     },
@@ -118,7 +120,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     checks,
     recorder,
     callIds: createCallIds(await bus.bucket('calls')),
-    mode: state.mode,
+    ...rollout,
     durability: durability.now,
     worker,
     receiptKey: receipts.key,

@@ -124,7 +124,7 @@ function signAll(
 /** What will be signed of a decision. @param bound the leaf's commitment to the call, and its salt */
 export function unsignedReceipt(
   { envelope, tenant, args, at, tool }: Call,
-  { grant }: Outcome,
+  { grant, verdict }: Outcome,
   decided: Decided,
   bound: { readonly commitment: string; readonly nonce: string },
 ): Unsigned {
@@ -143,7 +143,7 @@ export function unsignedReceipt(
     tool: envelope.tool,
     upstream: tool.upstream,
     v: 1,
-    verdict: decided.verdict,
+    verdict,
     worker: decided.worker,
   });
   return { statement, key };

@@ -1,14 +1,14 @@
 /** The decision record: leaf and payload of one outcome, both canonical JSON, built in ascending key order. */
 import { callHash } from '#contracts/call-hash.ts';
-import type { Durability, Verdict } from '#contracts/call.ts';
+import type { Durability } from '#contracts/call.ts';
 import type { DecisionEvidence, DecisionLeaf } from '#contracts/decision.ts';
 import type { ApprovalId, DecisionId } from '#contracts/ids.ts';
 import { canonical } from '#contracts/json.ts';
+import type { Mode } from '#contracts/mode.ts';
 import { type RecordLines, sealPayload, sha256 } from '#contracts/record.ts';
 
 import { inputText, NOTHING_KNOWN } from './checks/policy.ts';
 import type { Call, Outcome } from './decide.ts';
-import type { Mode } from './mode.ts';
 import { type Unsigned, unsignedReceipt } from './receipts.ts';
 
 /** A detail may quote names of arguments; with them a refused call could be too large to be recorded. */
@@ -17,7 +17,6 @@ const DETAIL_CHARS_MAX = 4_000;
 /** What judge knows of a decision beside its outcome. */
 export interface Decided {
   readonly id: DecisionId;
-  readonly verdict: Verdict;
   readonly mode: Mode;
   /** Set when the call is held. */
   readonly approvalId: ApprovalId | '';
@@ -93,6 +92,7 @@ function leafOf(
     commitments,
     cost: grant?.cost ?? 0,
     durability: decided.durability,
+    ...exceptionIn(outcome),
     facts_revision: grant?.factsRevision ?? '',
     forwards: envelope.forwards,
     id: decided.id,
@@ -117,12 +117,20 @@ function leafOf(
     trace_id: envelope.traceparent?.slice(3, 35) ?? '',
     upstream: call.tool.upstream,
     v: 1,
-    verdict: decided.verdict,
-    verdict_before_mode: outcome.verdict,
+    verdict: outcome.verdict,
+    verdict_before_mode: outcome.lifted[0]?.verdict ?? outcome.verdict,
     via: envelope.via,
     worker: decided.worker,
     workflow: principal?.workflow ?? '',
   };
+}
+
+const EXCEPTION = 'exception:';
+
+/** The exception without which it would have come to something else. */
+function exceptionIn({ lifted }: Outcome): Pick<DecisionLeaf, 'exception'> {
+  const one = lifted.find(({ by }) => by.startsWith(EXCEPTION));
+  return one === undefined ? {} : { exception: one.by.slice(EXCEPTION.length) };
 }
 
 function evidenceText(call: Call, outcome: Outcome): string {
@@ -140,6 +148,9 @@ function evidenceText(call: Call, outcome: Outcome): string {
       issuer: principal?.identity.issuer ?? '',
       token: principal?.identity.token ?? '',
     },
+    ...(outcome.lifted.length === 0
+      ? {}
+      : { lifted: outcome.lifted.map(({ by, reason }) => ({ by, reason })) }),
     message: grant?.message ?? '',
   };
   const known = JSON.stringify(evidence).slice(0, -1);

@@ -7,6 +7,7 @@ import type { PolicyUse } from '#contracts/decision.ts';
 import { type CompiledFacts, factKeys } from '#contracts/facts.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
+import type { Mode } from '#contracts/mode.ts';
 import { POLICY_INPUT_BYTES_MAX, type PolicyOutput } from '#contracts/policy.ts';
 import type { Reason } from '#contracts/reasons.ts';
 import { type Evaluate, judgeInput } from '#policies/engine/judge.ts';
@@ -21,7 +22,6 @@ import {
   pass,
   type Principal,
 } from '../decide.ts';
-import type { Mode } from '../mode.ts';
 
 export interface ActiveBundle {
   readonly digest: string;
@@ -41,7 +41,7 @@ export interface PolicyPoints {
     key: string,
   ) => { readonly value: Json; readonly text: string } | undefined;
   readonly factsRevision: () => string;
-  readonly mode: (tenant: TenantId, agentClass: string) => Mode;
+  readonly mode: (call: Call, by: Principal) => Mode;
 }
 
 /** The check over its points. */
@@ -58,7 +58,7 @@ export function policyCheck(points: PolicyPoints): Checks['policy'] {
       intent: intent.inputText,
       facts: facts.text,
       factsRevision,
-      mode: points.mode(call.tenant, by.agentClass),
+      mode: points.mode(call, by),
       session: call.envelope.session_id ?? by.session,
     };
     const whole = inputText(call, known);

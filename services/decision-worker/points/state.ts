@@ -12,8 +12,6 @@ import type { TenantId } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import type { ControlView } from '#host/control-view.ts';
 
-import type { Mode } from '../mode.ts';
-
 export interface State {
   readonly agent: (tenant: TenantId, id: string) => Agent | undefined;
   readonly settings: (tenant: TenantId) => TenantSettings;
@@ -23,7 +21,6 @@ export interface State {
     key: string,
   ) => { readonly value: Json; readonly text: string } | undefined;
   readonly factsRevision: () => string;
-  readonly mode: (tenant: TenantId, agentClass: string) => Mode;
   readonly pseudonym: (tenant: TenantId, person: string) => string;
 }
 
@@ -51,8 +48,6 @@ export function stateOf(view: ControlView, pseudonymKey: Uint8Array): State {
       view.get<Budgets>(CONTROL_KEYS.budgets(tenant))?.value?.ceilings ?? NO_CEILINGS,
     fact: (tenant, key) => facts.get(CONTROL_KEYS.fact(tenant, key)),
     factsRevision: () => view.revision(),
-    // Rollout modes are not set by anybody yet: every class is enforced.
-    mode: () => 'enforce',
     pseudonym: (tenant, person) =>
       `p_${createHmac('sha256', pseudonymKey).update(tenant).update('\n').update(person).digest('hex').slice(0, PSEUDONYM_HEX)}`,
   };

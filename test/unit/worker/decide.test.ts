@@ -1,18 +1,20 @@
 // The order of the checks, and that nothing but five passes is an allow.
 
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
-import { REASONS } from '#contracts/reasons.ts';
+import { modeLifts } from '#contracts/mode.ts';
+import { type Reason, REASONS, reasonSpec } from '#contracts/reasons.ts';
 
 import {
   block,
   type Call,
   type Checks,
   decide,
+  type Lift,
   pass,
 } from '../../../services/decision-worker/decide.ts';
 import { guarded } from '../../../services/decision-worker/guard.ts';
-import { applyMode, type Mode } from '../../../services/decision-worker/mode.ts';
 
 const ORDER = ['identity', 'capability', 'intent', 'policy', 'budget'] as const;
 type Name = (typeof ORDER)[number];
@@ -29,10 +31,13 @@ function checks(ran: Name[], at?: Name, does?: () => unknown): Checks {
   return Object.fromEntries(ORDER.map((name) => [name, one(name)])) as unknown as Checks;
 }
 
+/** Nothing is lifted. */
+const STANDS = () => '';
+
 describe('decide', () => {
   it('allows when all five pass, in the order of the spec', async () => {
     const ran: Name[] = [];
-    const outcome = await decide(call(), checks(ran));
+    const outcome = await decide(call(), checks(ran), STANDS);
     expect([outcome.verdict, outcome.reason, ran]).toEqual(['allow', 'policy.allowed', ORDER]);
   });
 
@@ -42,6 +47,7 @@ describe('decide', () => {
     const outcome = await decide(
       call(),
       checks(ran, name, () => refusal),
+      STANDS,
     );
     expect([outcome.verdict, outcome.reason, outcome.detail]).toEqual([
       'block',
@@ -55,6 +61,7 @@ describe('decide', () => {
     const outcome = await decide(
       call(),
       checks([], 'policy', () => block('policy.blocked', '', { found: true } as never)),
+      STANDS,
     );
     expect(outcome).toMatchObject({
       principal: { name: 'identity' },
@@ -83,38 +90,80 @@ describe('guard', () => {
       throw new Error('boom');
     });
     const asked = call();
-    const outcome = await decide(asked, guarded(broken, silent));
+    const outcome = await decide(asked, guarded(broken, silent), STANDS);
     expect([outcome.verdict, outcome.reason]).toEqual(['block', code]);
     expect(asked.trace.at(-1)).toMatchObject({ check: name, ok: false, reason: code });
   });
 });
 
-describe('applyMode', () => {
-  const refused = (reason: keyof typeof REASONS, verdict: 'block' | 'escalate' = 'block') =>
-    ({ verdict, reason }) as never;
-  const cases: [name: string, outcome: never, mode: Mode, expected: string][] = [
-    ['enforce lifts nothing', refused('policy.blocked'), 'enforce', 'block'],
-    ['observe lifts a policy block', refused('policy.blocked'), 'observe', 'allow'],
-    ['observe lifts a hold', refused('policy.needs_approval', 'escalate'), 'observe', 'allow'],
-    ['soft-block keeps a block', refused('policy.blocked'), 'soft-block', 'block'],
+describe('decide with a refusal that is lifted', () => {
+  const found = { name: 'found' } as never;
+  const observed: Lift = (_call, _by, reason) => (modeLifts(reason, 'observe') ? 'observe' : '');
+  /** Five checks of which some refuse with a code, and leave what they found. */
+  const refusing = (ran: Name[], codes: Partial<Record<Name, Reason>>): Checks =>
+    Object.fromEntries(
+      ORDER.map((name) => [
+        name,
+        async () => {
+          ran.push(name);
+          const code = codes[name];
+          if (code === undefined) return pass({ name });
+          const refusal = block(code, `why ${name}`, found);
+          return code === 'policy.needs_approval' ? { ...refusal, verdict: 'escalate' } : refusal;
+        },
+      ]),
+    ) as unknown as Checks;
+
+  const cases: [name: string, codes: Partial<Record<Name, Reason>>, expected: unknown][] = [
     [
-      'soft-block lifts a hold',
-      refused('policy.needs_approval', 'escalate'),
-      'soft-block',
-      'allow',
+      'goes on, and says the first one',
+      { capability: 'capability.missing', policy: 'policy.blocked' },
+      ['allow', 'capability.missing', ['capability.missing', 'policy.blocked'], ORDER],
+    ],
+    [
+      'asks nobody for an approval',
+      { policy: 'policy.needs_approval' },
+      ['allow', 'policy.needs_approval', ['policy.needs_approval'], ORDER],
+    ],
+    [
+      'lets what nothing lifts be the decision, though it comes later',
+      { intent: 'intent.missing', policy: 'policy.floor' },
+      ['block', 'policy.floor', ['intent.missing'], ORDER.slice(0, 4)],
+    ],
+    [
+      'allows what no ceiling has room for',
+      { budget: 'budget.exhausted' },
+      ['allow', 'budget.exhausted', ['budget.exhausted'], ORDER],
     ],
   ];
-  it.each(cases)('%s', (_name, outcome, mode, expected) => {
-    expect(applyMode(outcome, mode)).toBe(expected);
+  it.each(cases)('%s', async (_name, codes, expected) => {
+    const ran: Name[] = [];
+    const { verdict, reason, lifted } = await decide(call(), refusing(ran, codes), observed);
+    expect([verdict, reason, lifted.map((one) => one.reason), ran]).toEqual(expected);
   });
 
-  it('never lifts identity, revocation, kill, floor, evidence or an unknown tool', () => {
-    const never = Object.keys(REASONS).filter((code) =>
-      /^(identity|evidence|service|request|tool|facts)\.|revoked|killed|floor|unavailable/.test(
-        code,
-      ),
+  it('never allows past a reason that nothing may lift, at whichever check and behind whatever', () => {
+    const codes = Object.keys(REASONS) as Reason[];
+    const code = (check: Name) =>
+      fc.option(fc.constantFrom(...codes.filter((one) => reasonSpec(one).check === check)), {
+        nil: undefined,
+      });
+    const some = fc.record(
+      Object.fromEntries(ORDER.map((name) => [name, code(name)])) as Record<
+        Name,
+        ReturnType<typeof code>
+      >,
     );
-    for (const code of never)
-      expect(applyMode(refused(code as never), 'observe'), code).toBe('block');
+    return fc.assert(
+      fc.asyncProperty(some, async (given) => {
+        const codesHere = Object.fromEntries(
+          Object.entries(given).filter(([, one]) => one !== undefined),
+        ) as Partial<Record<Name, Reason>>;
+        const { verdict } = await decide(call(), refusing([], codesHere), observed);
+        const stands = Object.values(codesHere).some((one) => !reasonSpec(one).liftable);
+        expect(verdict).toBe(stands ? 'block' : 'allow');
+      }),
+      { numRuns: 2_000 },
+    );
   });
 });
