@@ -1,6 +1,6 @@
 /**
  * The demo upstream: a real MCP server (official SDK, both eras) of a small shop. It answers only to its own
- * credential, which the gateway holds and no agent ever sees.
+ * credential, which the gateway holds and no agent ever sees; and even with that, no call runs without a receipt.
  */
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -11,6 +11,7 @@ import { createMcpHandler, fromJsonSchema, McpServer } from '@modelcontextprotoc
 import { canonical, type Json } from '#contracts/json.ts';
 import { sha256 } from '#contracts/record.ts';
 
+import { guardMcp, type Handler, ReceiptGuard } from '../../sdk/typescript/src/receipts.ts';
 import { openShop, SHOP_TOOLS, ShopError, type ShopTool } from './shop-tools.ts';
 
 const shop = openShop();
@@ -42,7 +43,13 @@ const handler = createMcpHandler(() => {
   for (const tool of SHOP_TOOLS) register(server, tool);
   return server;
 });
-const serveMcp = toNodeHandler(handler);
+const guard = new ReceiptGuard({
+  upstream: 'shop',
+  tenants: ['demo'],
+  keys: process.env['COUNTERSIGN_SHOP_KEYS_URL'] ?? { keys: [] },
+});
+// The SDK's structural types lack `undefined` where Node's own have it.
+const serveMcp = guardMcp(guard, toNodeHandler(handler) as Handler);
 
 function serve(request: IncomingMessage, response: ServerResponse): void {
   if (request.url === '/healthz' || request.url === '/readyz') {
@@ -52,8 +59,7 @@ function serve(request: IncomingMessage, response: ServerResponse): void {
       .writeHead(401, { 'content-type': 'application/json' })
       .end('{"error":"only the gateway may call here"}\n');
   } else {
-    // The SDK's structural type lacks `undefined` where Node's own has it.
-    void serveMcp(request as Parameters<typeof serveMcp>[0], response);
+    void serveMcp(request, response);
   }
 }
 

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { readState } from '#cli/local/run-state.ts';
 import { statusOf } from '#cli/local/status.ts';
+import { RECEIPT_KEYS_PATH } from '#contracts/receipt-key.ts';
 
 import { modern } from '../support/gateway.ts';
 import { type Live, startLive } from '../support/live.ts';
@@ -190,3 +191,41 @@ async function remotesOf(pid: number): Promise<string[]> {
     .filter((fields) => inodes.has(fields[9] ?? ''))
     .map((fields) => fields[2]?.split(':')[0] ?? '');
 }
+
+it('the demo shop runs what came through us, and nothing for who only knows its address and credential', async () => {
+  const through = await callMcp('lookup_order', { order_id: 'ord_1001' });
+  expect(JSON.stringify(through.body)).toContain('carol@example.com');
+  const { urls, secrets } = live.system;
+  const { body, headers } = modern('tools/call', {
+    name: 'lookup_order',
+    arguments: { order_id: 'ord_1001' },
+  });
+  const direct = await fetch(urls.upstream, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      authorization: `Bearer ${(await readFile(secrets.upstreamTokenFile, 'utf8')).trim()}`,
+      ...headers,
+    },
+    body: JSON.stringify(body),
+  });
+  expect([direct.status, ((await direct.json()) as Refused).error?.data?.code]).toEqual([
+    403,
+    'receipt.missing',
+  ]);
+});
+
+interface Refused {
+  readonly error?: { readonly data?: { readonly code?: string } };
+}
+
+it('admin and ingress list the same keys of receipts', async () => {
+  const [admin, ingress] = await Promise.all(
+    [live.system.urls.admin, live.system.urls.ingress].map(
+      async (url) => (await fetch(url + RECEIPT_KEYS_PATH)).json() as Promise<{ keys: unknown[] }>,
+    ),
+  );
+  expect(admin?.keys).toHaveLength(1);
+  expect(admin).toEqual(ingress);
+});
