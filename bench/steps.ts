@@ -116,12 +116,18 @@ async function worker() {
   await bundles.settled(TENANT);
   const verifier = () => identityVerifier(view);
   const opener = () => capabilityOpener([masterKey], keyed);
+  const noProof = () => Promise.reject(new Error('nobody sends a proof'));
   const identity = (verify = verifier()) =>
-    identityCheck({ verify, digest: principalDigest, ...state });
+    identityCheck({ verify, prove: noProof, digest: principalDigest, ...state });
   const capability = (open = opener()) =>
     capabilityCheck({ open, audience: 'countersign', revoked: () => false, engaged: () => false });
   const rollout = rolloutOf(view);
-  const counters = { add: () => Promise.resolve(1), refund: () => undefined, scopeToken };
+  const counters = {
+    draw: () => Promise.reject(new Error('there is no ceiling')),
+    spent: () => undefined,
+    giveBack: () => undefined,
+    scopeToken,
+  };
   const checks = {
     identity: identity(),
     capability: capability(),
@@ -300,7 +306,7 @@ export const steps: Row = async ({ table, quick }) => {
     ['worker: capability, new', () => capability()(call, by)],
     ['worker: intent', () => checks.intent(call, by)],
     ['worker: floor and policy', () => checks.policy(call, by, under, purpose)],
-    ['worker: budget without ceilings', () => checks.budget(call, by, under)],
+    ['worker: budget without ceilings', () => checks.budget(call, by, under, undefined)],
     ['worker: record', () => decisionRecord(call, outcome, decided, freshSalt)],
     ['worker: MAC of one record alone', () => signed(stored)],
     [GROUPED, () => group()],

@@ -154,6 +154,13 @@ export const BudgetShare = Type.Object({
   window: Type.String(),
   limit: Type.Integer(),
   used: Type.Integer(),
+  unit: Type.Optional(
+    Type.Unsafe<'cost' | 'amount'>({
+      type: 'string',
+      enum: ['cost', 'amount'],
+      description: 'limit and used are millionths of it; without it they are calls.',
+    }),
+  ),
   resets_at: Type.String({ description: 'RFC 3339' }),
 });
 export type BudgetShare = Static<typeof BudgetShare>;

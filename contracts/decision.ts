@@ -1,6 +1,7 @@
 /** The leaf of a decision record: what the chain keeps for ever. Nothing in it names a person or holds content. */
 import { Type, type Static } from 'typebox';
 
+import type { Draw } from './budget.ts';
 import { Ask, BudgetShare, type CallEnvelope, Durability, Verdict, Via } from './call.ts';
 import { ApprovalIdSchema, DecisionIdSchema, TenantIdSchema } from './ids.ts';
 import type { Check, Reason } from './reasons.ts';
@@ -84,6 +85,8 @@ export interface DecisionEvidence {
   readonly client: CallEnvelope['client'];
   readonly definition_hash: string;
   readonly detail: string;
+  /** What it took from budget counters (budget.ts); absent where it took nothing. */
+  readonly draws?: readonly Draw[];
   readonly identity: {
     readonly expires_at: number;
     readonly issuer: string;

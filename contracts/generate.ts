@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { AdminConfig } from '../services/admin/config.ts';
 import { EscalationConfig } from '../services/approval-escalation/config.ts';
 import { ChainerConfig } from '../services/audit-chainer/config.ts';
+import { SettlerConfig } from '../services/budget-settler/config.ts';
 import { WorkerConfig } from '../services/decision-worker/config.ts';
 import { IngressConfig } from '../services/ingress/config.ts';
 import { MigrateConfig } from '../services/migrate/config.ts';
@@ -29,6 +30,7 @@ export function artefacts(): Readonly<Record<string, string>> {
       'decision-worker': WorkerConfig,
       'audit-chainer': ChainerConfig,
       'approval-escalation': EscalationConfig,
+      'budget-settler': SettlerConfig,
       admin: AdminConfig,
       migrate: MigrateConfig,
     }),

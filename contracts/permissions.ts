@@ -10,6 +10,7 @@ import {
   type ConsumerName,
   CONSUMERS,
   type StreamName,
+  STREAMS,
 } from './streams.ts';
 import { inboxPrefix, SUBJECTS } from './subjects.ts';
 
@@ -21,6 +22,11 @@ export interface Permissions {
 /** Stream behind a bucket, as the client libraries name it. */
 export const bucketStream = (bucket: BucketName) =>
   BUCKETS[bucket].kind === 'kv' ? `KV_${bucket}` : `OBJ_${bucket}`;
+
+/** The value of a budget counter. */
+const readsCounters = (Object.keys(STREAMS) as StreamName[])
+  .filter((stream) => STREAMS[stream].counter)
+  .map((stream) => `$JS.API.DIRECT.GET.${stream}.v1.count.>`);
 
 const streamInfo = (stream: StreamName) => `$JS.API.STREAM.INFO.${stream}`;
 
@@ -84,6 +90,10 @@ function publishes(): Record<string, readonly string[]> {
       SUBJECTS.uses,
       streamInfo('DECISIONS'),
       'v1.count.>',
+      ...readsCounters,
+      SUBJECTS.journals,
+      'v1.control.*.alert',
+      streamInfo('CONTROL'),
       '$KV.control.beat.>',
       '$KV.control.runaway.>',
       '$KV.control.signer.>',
@@ -115,6 +125,16 @@ function publishes(): Record<string, readonly string[]> {
     ],
     admin: [
       SUBJECTS.controls,
+    'budget-settler': [
+      ...consumed('budget-settler').flatMap(consumes),
+      'v1.count.>',
+      streamInfo('JOURNAL'),
+      '$JS.API.DIRECT.GET.JOURNAL',
+      `$JS.API.DIRECT.GET.JOURNAL.${SUBJECTS.journals}`,
+      '$JS.API.STREAM.PURGE.JOURNAL',
+      streamInfo('DECISIONS'),
+      '$JS.API.DIRECT.GET.DECISIONS',
+    ],
       SUBJECTS.helds,
       streamInfo('CONTROL'),
       ...consumed('admin').flatMap(consumes),

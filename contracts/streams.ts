@@ -50,6 +50,10 @@ export const STREAMS = {
   COUNT_DAY: counter('day', 3 * DAY_MS),
   COUNT_MONTH: counter('month', 40 * DAY_MS),
   COUNT_CAPABILITY: counter('capability', 33 * DAY_MS),
+  JOURNAL: {
+    ...spool([SUBJECTS.journals], 512 * MIB, 'what workers take from counters and give back'),
+    ageMaxMs: 10 * MINUTE_MS,
+  },
 } as const satisfies Record<string, StreamSpec>;
 
 export type StreamName = keyof typeof STREAMS;
@@ -88,6 +92,14 @@ export const CONSUMERS = {
     deliveriesMax: -1, // a held call is never forgotten: what cannot be read is told and left to the chain
     pendingMax: 500,
     filters: [SUBJECTS.holds, SUBJECTS.uses],
+  },
+  /** Calls that did not run after all, whose budgets are given back. */
+  'settle-outcomes': {
+    stream: 'OUTCOMES',
+    process: 'budget-settler',
+    ackWaitMs: 30_000,
+    deliveriesMax: -1,
+    pendingMax: 500,
   },
   /** One message at a time over all replicas: control events are projected strictly in order. */
   'project-control': {

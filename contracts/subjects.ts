@@ -82,6 +82,9 @@ export const SUBJECTS = {
   counter: (window: BudgetWindow, tenant: TenantId, scope: string, start: number) =>
     `v1.count.${window}.${tenant}.${scope}.${start.toString(36)}`,
   counters: (window: BudgetWindow) => `v1.count.${window}.>`,
+  /** What one worker process takes from counters and gives back (contracts/budget.ts). */
+  journal: (id: string) => `v1.journal.${id}`,
+  journals: 'v1.journal.>',
 } as const;
 
 /** What a stored subject says about the records under it: their kind, and their tenant where it names one. */

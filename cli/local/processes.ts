@@ -1,6 +1,8 @@
 // The one table of our own processes on one machine: what each is started with, in which order, how often.
 // nats-server and Postgres come before all of them (system.ts).
 
+import { RECEIPT_KEYS_PATH } from '#contracts/receipt-key.ts';
+
 import type { DatabaseRole, Secrets } from './secrets.ts';
 
 /** What the processes of one system share. */
@@ -130,6 +132,16 @@ export const PROCESSES: ProcessTable = {
       }),
     },
     {
+      name: 'budget-settler',
+      entry: 'services/budget-settler/main.ts',
+      replicas: 1,
+      background: true,
+      env: (site) => ({
+        ...bus(site, 'budget-settler'),
+        ...macKeys(site, 'budget-settler', ['decision-worker', 'ingress']),
+      }),
+    },
+    {
       name: 'shop',
       entry: 'cli/demo/shop.ts',
       replicas: 1,
@@ -138,6 +150,7 @@ export const PROCESSES: ProcessTable = {
         COUNTERSIGN_SHOP_HOST: HOST,
         COUNTERSIGN_SHOP_PORT: String(site.port('upstream')),
         COUNTERSIGN_SHOP_TOKEN_FILE: site.secrets.upstreamTokenFile,
+        COUNTERSIGN_SHOP_KEYS_URL: `http://${HOST}:${site.port('admin')}${RECEIPT_KEYS_PATH}`,
       }),
     },
     {

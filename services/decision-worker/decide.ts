@@ -2,6 +2,7 @@
  * The decision on one screen: five checks in order, and the first that does not pass is the decision. Each step's
  * result is an argument of the next, so the order cannot be shuffled and no step can be skipped.
  */
+import type { Draw } from '#contracts/budget.ts';
 import type { BudgetShare, CallEnvelope, Verdict } from '#contracts/call.ts';
 import type { Agent } from '#contracts/control.ts';
 import type { CheckEvidence, PolicyUse } from '#contracts/decision.ts';
@@ -74,6 +75,13 @@ export interface Held {
 
 export interface Intent {
   readonly task: string;
+  /** The same for an argument that is added up; `total` in millionths. */
+  readonly amountLimits: readonly {
+    readonly link: string;
+    readonly path: string;
+    readonly total: number;
+    readonly expiresAt: number;
+  }[];
   readonly inputText: string;
 }
 
@@ -105,7 +113,7 @@ export interface Release {
   readonly note: string;
 }
 
-/** This call's share of every ceiling that applies to it. */
+/** This call's share of every ceiling that applies to it. MUST end by `spent` or `refund`. */
 export interface Reservation {
   readonly shares: readonly BudgetShare[];
   readonly refund: () => void;
@@ -113,6 +121,10 @@ export interface Reservation {
 
 export interface Refusal<T> {
   readonly ok: false;
+  readonly draws: readonly Draw[];
+  /** By performance.now(): one that is older than TAKE_MS may be somebody else's by now. */
+  readonly at: number;
+  readonly spent: () => void;
   readonly verdict: 'block' | 'escalate';
   readonly reason: Reason;
   /** For the operator; never shown to the caller. */
@@ -135,7 +147,12 @@ export interface Checks {
   ) => Promise<Checked<Grant>>;
   /** Asked only where the policy says escalate. */
   readonly approval: (call: Call, by: Principal, held: Refusal<Grant>) => Promise<Checked<Release>>;
-  readonly budget: (call: Call, by: Principal, under: Held) => Promise<Checked<Reservation>>;
+  readonly budget: (
+    call: Call,
+    by: Principal,
+    under: Held,
+    grant: Grant | undefined,
+  ) => Promise<Checked<Reservation>>;
 }
 
 /** A refusal that does not stand. `by`: the mode that lifts it, or `exception:<id>`. */
@@ -198,7 +215,7 @@ export async function decide(call: Call, check: Checks, lift: Lift): Promise<Out
   const release = grant.ok || waived ? undefined : await check.approval(call, by, grant);
   if (release?.ok === false) return refused(release, { ...evidence, release: release.found });
 
-  const reservation = await check.budget(call, by, under);
+  const reservation = await check.budget(call, by, under, found);
   const granted = { ...evidence, release: release?.value };
   if (!reservation.ok && !lifts(reservation)) return refused(reservation, granted);
   const allowed = release === undefined ? 'policy.allowed' : 'policy.approved';

@@ -3,6 +3,7 @@
  * be recorded, the answer is block. No other file publishes decisions.
  */
 import { APPROVAL_TTL_S } from '#contracts/approval.ts';
+import { TAKE_MS } from '#contracts/budget.ts';
 import {
   ALLOW_VALID_MS,
   type Durability,
@@ -140,6 +141,12 @@ async function settle(
     await mine?.release().catch(() => undefined);
     return refused(call, outcome.reason);
   }
+  if (outcome.reservation !== undefined && performance.now() - outcome.reservation.at > TAKE_MS) {
+    // This process stood still for long; budget-settler may have given the reservation back.
+    outcome.reservation.refund();
+    await mine?.release().catch(() => undefined);
+    return refused(call, 'service.timeout');
+  }
   const { verdict, principal } = outcome;
   const mode = principal === undefined ? 'enforce' : parts.mode(call, principal);
   const { epoch, durability } = parts.durability();
@@ -170,6 +177,7 @@ async function settle(
       return settle(parts, call, { ...judged, outcome: spent(outcome) });
     return refused(call, 'evidence.unavailable');
   }
+  outcome.reservation?.spent();
   const answer = answerOf(call, outcome, decided, { epoch, ...position });
   // Kept before it is given: whoever saw this answer gets the same one again.
   await mine?.keep(answer);

@@ -1,3 +1,4 @@
+import { TAKE_KNOWN_MS } from '#contracts/budget.ts';
 import { CONTROL_KEYS } from '#contracts/control.ts';
 import { bucketStream } from '#contracts/permissions.ts';
 /** Streams, consumers and buckets at the broker, made from the one table. Idempotent; safe when several run at once. */
@@ -42,7 +43,12 @@ function streamConfig(spec: StreamSpec, options: StreamOptions): Record<string, 
     max_bytes: spec.bytesMax === 0 ? -1 : Math.floor(spec.bytesMax / options.shrink),
     allow_direct: true,
     ...(spec.counter
-      ? { allow_msg_counter: true, discard: DiscardPolicy.Old, max_msgs_per_subject: 1 }
+      ? {
+          allow_msg_counter: true,
+          discard: DiscardPolicy.Old,
+          max_msgs_per_subject: 1,
+          duplicate_window: TAKE_KNOWN_MS * NANOS,
+        }
       : { discard: DiscardPolicy.New, duplicate_window: DUPLICATE_WINDOW_MS * NANOS }),
   };
 }

@@ -1,3 +1,4 @@
+import { microUnits } from '#contracts/budget.ts';
 import type { VerifiedCapability } from '#contracts/capability.ts';
 import type { Caveat } from '#contracts/capability/caveats.ts';
 /**
@@ -51,13 +52,6 @@ export function capabilityCheck(points: CapabilityPoints & Stops): Checks['capab
         opened.held,
       );
     }
-    if (limits(opened).some(({ kind }) => kind === 'amount')) {
-      return block(
-        'capability.unenforceable',
-        'an amount in total is not counted yet',
-        opened.held,
-      );
-    }
     return pass(opened.held);
   };
 }
@@ -83,6 +77,7 @@ const NONE: Held = {
   root: '',
   callLimits: [],
   inputText: '{"caveats":[],"expires_at":0,"id":"","issued_at":0,"root_id":"","subject":""}',
+  amountLimits: [],
 };
 
 function standing(call: Call, by: Principal, audience: string) {
@@ -121,6 +116,11 @@ export function heldOf(capability: VerifiedCapability): Held {
       limit.kind === 'calls' ? [{ link: limit.link, calls: limit.atMost, expiresAt: until }] : [],
     ),
     inputText: heldText(capability),
+    amountLimits: limits(capability).flatMap((limit) => {
+      if (limit.kind !== 'amount') return [];
+      const total = Math.min(microUnits(limit.atMost), Number.MAX_SAFE_INTEGER);
+      return [{ link: limit.link, path: limit.path, total, expiresAt: until }];
+    }),
   };
 }
 

@@ -52,10 +52,23 @@ function dayStart({ year, month, day }: Local, zone: string): number {
   return guess + (midnight - wall(guess, zone));
 }
 
+/** The last window of each kind and zone: reading a clock of another zone takes longer than the rest of the check. */
+const latest = new Map<string, Window>();
+
 /** The window that holds an instant. @param zone an IANA time zone name */
 export function windowAt(window: Ceiling['window'], at: number, zone: string): Window {
-  if (window === 'minute') return aligned(at, MINUTE_MS);
-  if (window === 'hour') return aligned(at, HOUR_MS);
+  const key = `${window} ${zone}`;
+  const known = latest.get(key);
+  if (known !== undefined && known.start <= at && at < known.end) return known;
+  const found = findWindow(window, at, zone);
+  latest.set(key, found);
+  return found;
+}
+
+function findWindow(window: Ceiling['window'], at: number, zone: string): Window {
+  if (window === 'minute') return aligned(at, MINUTE_MS, 0);
+  // Zones with half hours exist: their hours begin at half past.
+  if (window === 'hour') return aligned(at, HOUR_MS, wall(at, zone) - (at - (at % 1_000)));
   const local = new Date(wall(at, zone));
   const year = local.getUTCFullYear();
   const month = local.getUTCMonth();
@@ -65,7 +78,7 @@ export function windowAt(window: Ceiling['window'], at: number, zone: string): W
   return { start: dayStart({ year, month, day }, zone), end: dayStart(next, zone) };
 }
 
-function aligned(at: number, lengthMs: number): Window {
-  const start = at - (at % lengthMs);
+function aligned(at: number, lengthMs: number, offsetMs: number): Window {
+  const start = at - ((at + offsetMs) % lengthMs);
   return { start, end: start + lengthMs };
 }

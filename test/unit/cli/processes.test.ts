@@ -57,6 +57,7 @@ describe('the table of processes', () => {
       'approval-escalation':
         'keys for approval-escalation: approval-escalation decision-worker admin ingress',
       'decision-worker': 'keys for decision-worker: decision-worker approval-escalation',
+      'budget-settler': 'keys for budget-settler: decision-worker ingress',
       shop: undefined,
       ingress: 'keys for ingress: ingress',
     });
