@@ -241,6 +241,16 @@ export function openEntry(
   return entryCheck.Check(entry) ? entry : 'malformed';
 }
 
+/** The entry in a sealed text, unproved: enough to tell its agent a state, never to release anything. */
+export function peekEntry(sealed: string): ApprovalEntry | undefined {
+  try {
+    const entry: unknown = JSON.parse(sealed.slice(sealed.indexOf('\n') + 1));
+    return entryCheck.Check(entry) ? entry : undefined;
+  } catch {
+    return undefined; // not JSON
+  }
+}
+
 const subjectOf = (place: string) => `$KV.approvals.${place}`;
 
 /** What an approval is bound to: change any of it and it is another call. */
@@ -269,7 +279,7 @@ export function bindingOf(
 }
 
 /** What an agent is told of its held call. */
-export type HeldAs = Exclude<ApprovalState, 'approved'> | 'approved' | 'used';
+export type HeldAs = ApprovalState | 'used';
 
 /** wait: ask again later. repeat: send exactly this call again. stop: it will not run as it is. */
 export type NextStep = 'wait' | 'repeat' | 'stop';

@@ -1,6 +1,7 @@
 /** Bodies of the decision API (`/v1`), as callers see them. Unknown properties of a request are refused. */
 import { Type, type Static } from 'typebox';
 
+import { HELD_WORDS, type HeldAs, type NextStep } from './approval.ts';
 import {
   CALL_ID_MAX,
   DEADLINE_DEFAULT_MS,
@@ -12,7 +13,7 @@ import {
   ToolName,
   UpstreamName,
 } from './call.ts';
-import { DecisionIdSchema, RevisionSchema } from './ids.ts';
+import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
 import type { JsonObject } from './json.ts';
 import { OwnCapability, OwnIdentity } from './me.ts';
 
@@ -64,6 +65,12 @@ export const DecisionAnswer = Type.Object({
         'This answer was given before (same call_id); a call that ran MUST NOT run again.',
     }),
   ),
+  approval_handle: Type.Optional(
+    Type.String({
+      description:
+        'Of a held call. GET /v1/approvals/{approval_handle}?wait=30 says what became of it.',
+    }),
+  ),
   recorded: Recorded,
   receipt: Type.Optional(
     Type.String({
@@ -72,6 +79,30 @@ export const DecisionAnswer = Type.Object({
     }),
   ),
 });
+
+/** Longest wait for an answer to a held call: below what clients and proxies usually allow a request. */
+export const HELD_WAIT_S_MAX = 55;
+
+/** Answer of GET and DELETE /v1/approvals/{handle}. */
+export const HeldAnswer = Type.Object({
+  approval_id: ApprovalIdSchema,
+  state: Type.Unsafe<HeldAs>({ type: 'string', enum: Object.keys(HELD_WORDS) }),
+  next: Type.Unsafe<NextStep>({
+    type: 'string',
+    enum: ['wait', 'repeat', 'stop'],
+    description: 'repeat: send exactly the same call again. stop: it will not run as it is.',
+  }),
+  message: Type.String(),
+  expires_at: Type.Optional(Type.String({ description: 'RFC 3339' })),
+  note: Type.Optional(Type.String({ description: 'Words of the person who declined it.' })),
+  used: Type.Optional(
+    Type.Object({
+      decision_id: DecisionIdSchema,
+      effect: Type.String({ description: 'Status of its outcome; "unknown" while nobody knows.' }),
+    }),
+  ),
+});
+export type HeldAnswer = Static<typeof HeldAnswer>;
 
 /** Answer of GET /v1/me. */
 export const Me = Type.Object({

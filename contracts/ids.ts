@@ -63,6 +63,10 @@ export function uuid7(timeMs: number, random: Uint8Array): string {
   return `${time.slice(0, 8)}-${time.slice(8)}-${version.toString(16)}-${HEX[variant]}${hex(random, 3, 4)}-${hex(random, 4, 10)}`;
 }
 
+/** Milliseconds UTC at which a UUIDv7 was made. */
+export const timeOf = (id: DecisionId | ApprovalId): number =>
+  Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+
 export const asDecisionId = (text: string) => text as DecisionId;
 export const asApprovalId = (text: string) => text as ApprovalId;
 

@@ -6,7 +6,15 @@ import {
   Evaluations,
   EvaluationsAnswer,
 } from './authzen.ts';
-import { DecisionAnswer, DecisionRequest, Me, OutcomeAnswer, Refusal } from './http.ts';
+import {
+  DecisionAnswer,
+  DecisionRequest,
+  HELD_WAIT_S_MAX,
+  HeldAnswer,
+  Me,
+  OutcomeAnswer,
+  Refusal,
+} from './http.ts';
 import { UUID7_PATTERN } from './ids.ts';
 import { OutcomeReport } from './outcome.ts';
 import { REASONS, type Reason, reasonSpec } from './reasons.ts';
@@ -88,6 +96,36 @@ const report = {
   },
 };
 
+const held = {
+  parameters: [
+    { name: 'handle', in: 'path', required: true, schema: { type: 'string' } },
+    requestId,
+  ],
+  responses: { 200: answer('What became of it.', HeldAnswer), ...refusals([...COMMON, 404]) },
+};
+
+const askHeld = {
+  operationId: 'askHeldCall',
+  summary: 'Says what became of a held call, and waits a while for it.',
+  description: 'A wait that ends says nothing about the call: ask again.',
+  ...held,
+  parameters: [
+    ...held.parameters,
+    {
+      name: 'wait',
+      in: 'query',
+      description: 'Seconds to wait at most while it is pending.',
+      schema: { type: 'integer', minimum: 0, maximum: HELD_WAIT_S_MAX, default: 0 },
+    },
+  ],
+};
+
+const withdrawHeld = {
+  operationId: 'withdrawHeldCall',
+  summary: 'Withdraws a held call: nobody is asked any more, and it does not run.',
+  ...held,
+};
+
 const evaluate = {
   operationId: 'evaluate',
   summary: 'AuthZEN access evaluation.',
@@ -144,6 +182,7 @@ export function openapi(): string {
     paths: {
       '/v1/decisions': { post: decide },
       '/v1/decisions/{id}/outcome': { post: report },
+      '/v1/approvals/{handle}': { get: askHeld, delete: withdrawHeld },
       '/v1/me': { get: me },
       '/access/v1/evaluation': { post: evaluate },
       '/access/v1/evaluations': { post: evaluateAll },

@@ -4,8 +4,10 @@ import { Compile } from 'typebox/compile';
 
 import { ARGUMENTS_BYTES_MAX, DEADLINE_DEFAULT_MS, type WorkerAnswer } from '#contracts/call.ts';
 import { DecisionRequest } from '#contracts/http.ts';
+import type { TenantId } from '#contracts/ids.ts';
 import { canonical, type JsonObject } from '#contracts/json.ts';
 
+import { handleOf } from './held-handle.ts';
 import {
   bodyAs,
   capabilityOf,
@@ -28,7 +30,7 @@ export function decisionRoutes(app: FastifyInstance, parts: Parts): void {
     const answer = await parts.ask(caller, callOf(request));
     switch (answer.kind) {
       case 'decided':
-        return sendJson(reply, decisionText(answer, parts.seal));
+        return sendJson(reply, decisionText(answer, caller.tenant, parts.seal));
       case 'refused':
         return refuse(reply, answer.code);
       case 'visible':
@@ -78,11 +80,14 @@ export function recordedOf(
   };
 }
 
-function decisionText(answer: Decided, seal: Seal): string {
+function decisionText(answer: Decided, tenant: TenantId, seal: Seal): string {
   const { body, repeated, receipt } = answer;
   return JSON.stringify({
     ...body,
     ...(repeated ? { repeated } : {}),
+    ...(body.verdict === 'escalate' && body.approval_id !== undefined
+      ? { approval_handle: handleOf(answer, tenant, seal).text }
+      : {}),
     recorded: recordedOf(answer, seal),
     ...(receipt === undefined ? {} : { receipt }),
   });

@@ -8,15 +8,18 @@ import { createLog } from '#host/log.ts';
 import { connectBus } from '#host/nats.ts';
 import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
+import { signedRequester } from '#host/signed-request.ts';
 import { startTracing } from '#host/tracing.ts';
 
 import { createAdmission } from './admission.ts';
+import { heldRoutes } from './approvals.ts';
 import { createAsk } from './ask.ts';
 import { authzenRoutes } from './authzen.ts';
 import { admissionLimits, callersOf, IngressConfig, mcpOptions } from './config.ts';
 import { decisionRoutes } from './decisions.ts';
 import { documentRoutes } from './documents.ts';
 import { createEntry } from './entry.ts';
+import { watchHeld } from './held.ts';
 import { createHttp } from './http.ts';
 import { watchIssuers } from './identity-peek.ts';
 import { mcpRoutes } from './mcp/routes.ts';
@@ -56,12 +59,14 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
     view,
     ...createEntry({ admission, ask: asking.ask, measure, tracing }),
     seal: createSeal(sealKey),
+    held: await watchHeld(bus, signedRequester(bus, macKeys)),
     reportOutcome: createReportOutcome(recordPublisher(bus, macKeys)),
     publicUrl: () => url,
   };
   const routes: Routes[] = [
     decisionRoutes,
     outcomeRoutes(() => durability.now().durability),
+    heldRoutes,
     authzenRoutes,
     meRoutes,
     documentRoutes,

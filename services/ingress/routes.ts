@@ -12,6 +12,7 @@ import type { Logger } from '#host/log.ts';
 
 import type { Admitted } from './admission.ts';
 import type { Question } from './ask.ts';
+import type { HeldCalls } from './held.ts';
 import type { Seal } from './seal.ts';
 
 /** Who asks, as far as it is known before a worker proved it. */
@@ -52,6 +53,7 @@ export interface Parts {
   /** Asks a worker, remembers what its answer proves about the caller, and counts it. Never rejects. */
   readonly ask: (caller: Caller, call: Call) => Promise<WorkerAnswer>;
   readonly seal: Seal;
+  readonly held: HeldCalls;
   readonly reportOutcome: ReportOutcome;
   /** Public address of this ingress, without a slash at the end. Known once the server listens. */
   readonly publicUrl: () => string;

@@ -14,7 +14,14 @@ import {
   randomBytes,
 } from 'node:crypto';
 
-import { type DecisionId, parseDecisionId } from '#contracts/ids.ts';
+import {
+  type ApprovalId,
+  asApprovalId,
+  type DecisionId,
+  parseDecisionId,
+  parseTenantId,
+  type TenantId,
+} from '#contracts/ids.ts';
 
 /** ref: names a decision for the report of its outcome. task: names a held call for its later resume. */
 export type SealKind = 'ref' | 'task';
@@ -28,6 +35,8 @@ export interface Sealed {
   /** Milliseconds UTC: end of validity of the decision or the hold. What it means is the opener's to judge. */
   readonly expiresAt: number;
   readonly position: { readonly epoch: string; readonly sequence: number; readonly index: number };
+  /** Of a decision that held its call. */
+  readonly held?: { readonly tenant: TenantId; readonly approval: ApprovalId };
 }
 
 export interface Seal {
@@ -126,16 +135,28 @@ function decrypt(bytes: Buffer, text: string, keyOf: KeyOf): string | undefined 
   }
 }
 
-function encode({ kind, id, principal, expiresAt, position }: Sealed): string {
+function encode({ kind, id, principal, expiresAt, position, held }: Sealed): string {
   const { epoch, sequence, index } = position;
-  return [kind, id, principal, expiresAt, epoch, sequence, index].join('\n');
+  const parts = [kind, id, principal, expiresAt, epoch, sequence, index];
+  return [...parts, held?.tenant ?? '', held?.approval ?? ''].join('\n');
 }
 
 /** Only what `encode` made gets here: the tag has been checked. */
 function decode(plain: string): Sealed | undefined {
-  const [kind, id = '', principal = '', expiresAt, epoch = '', sequence, index] = plain.split('\n');
+  const [kind, id = '', principal = '', expiresAt, epoch = '', sequence, index, ...rest] =
+    plain.split('\n');
   const decisionId = parseDecisionId(id);
   if (decisionId === undefined || (kind !== 'ref' && kind !== 'task')) return undefined;
   const position = { epoch, sequence: Number(sequence), index: Number(index) };
-  return { kind, id: decisionId, principal, expiresAt: Number(expiresAt), position };
+  const sealed: Sealed = {
+    kind,
+    id: decisionId,
+    principal,
+    expiresAt: Number(expiresAt),
+    position,
+  };
+  const [of = '', approval = ''] = rest;
+  const tenant = parseTenantId(of);
+  if (tenant === undefined || approval === '') return sealed;
+  return { ...sealed, held: { tenant, approval: asApprovalId(approval) } };
 }

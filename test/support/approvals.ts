@@ -92,10 +92,15 @@ export async function eventually<T>(look: () => Promise<T | undefined>): Promise
 }
 
 export async function startApprovals(
-  options: { readonly workers?: number; readonly services?: number } = {},
+  options: {
+    readonly workers?: number;
+    readonly services?: number;
+    /** A world that runs already, and goes on. */
+    readonly over?: World;
+  } = {},
 ): Promise<Approvals> {
   const [world, postgres] = await Promise.all([
-    startWorld({ workers: options.workers ?? 1 }),
+    options.over ?? startWorld({ workers: options.workers ?? 1 }),
     startPostgres({ own: true }),
   ]);
   const password = randomBytes(12).toString('hex');
@@ -139,11 +144,13 @@ export async function startApprovals(
       token_hash: `sha256:${'0'.repeat(64)}`,
       ...more,
     });
-  await world.put(CONTROL_KEYS.agent(world.tenant, 'shop-agent'), {
-    class: 'shop',
-    issuer: 'idp',
-    grant: { tools: ['lookup_order', 'refund_order'] },
-  });
+  if (options.over === undefined) {
+    await world.put(CONTROL_KEYS.agent(world.tenant, 'shop-agent'), {
+      class: 'shop',
+      issuer: 'idp',
+      grant: { tools: ['lookup_order', 'refund_order'] },
+    });
+  }
   await person('ada', { roles: ['approver', 'operator'] });
   await person('grace');
   for (let count = 0; count < (options.services ?? 1); count++) await startService();
@@ -203,7 +210,7 @@ export async function startApprovals(
     close: async () => {
       for (const one of running.reverse()) await one.stop().catch(() => undefined);
       await pool.end();
-      await world.close();
+      if (options.over === undefined) await world.close();
       await postgres.stop();
     },
   };

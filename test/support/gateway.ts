@@ -67,10 +67,6 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
   const folder = join(await world.file('credentials.mark', ''), '..', 'credentials');
   await mkdir(join(folder, world.tenant), { recursive: true });
   const sealKeyFile = await world.file('seal', randomBytes(32).toString('base64'));
-  const macKeysFile = await world.file(
-    'ingress-mac.json',
-    JSON.stringify({ ingress: randomBytes(32).toString('base64') }),
-  );
   await world.put(CONTROL_KEYS.agent(world.tenant, 'shop-agent'), {
     class: 'shop',
     issuer: 'idp',
@@ -87,7 +83,7 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
         COUNTERSIGN_INGRESS_PORT: '0',
         COUNTERSIGN_LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
         COUNTERSIGN_SEAL_KEY_FILE: sealKeyFile,
-        COUNTERSIGN_MAC_KEYS_FILE: macKeysFile,
+        COUNTERSIGN_MAC_KEYS_FILE: world.macKeysFile,
         COUNTERSIGN_UPSTREAM_CREDENTIALS_DIR: folder,
       }),
     );

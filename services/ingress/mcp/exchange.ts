@@ -32,6 +32,8 @@ export interface Exchange {
   readonly caller: Caller;
   readonly target: Target;
   readonly message: Message;
+  /** What mirrors the message, where it is not the one that the request brought. */
+  readonly mirrored?: Readonly<Record<string, string>>;
   readonly era: Era;
   /** The old era's session that the request names. */
   readonly session: Session | undefined;
@@ -113,7 +115,7 @@ export function send(exchange: Exchange, sending: Sending): Promise<UpstreamResp
   const { request, target, session, message, era } = exchange;
   const { body, signal, method = 'POST', silent = false, lastEventId, receipt } = sending;
   const headers: Record<string, string> = {
-    ...mirroredHeaders(message, request.headers, era),
+    ...(exchange.mirrored ?? mirroredHeaders(message, request.headers, era)),
     accept: method === 'GET' ? 'text/event-stream' : 'application/json, text/event-stream',
     ...(body === '' ? {} : { 'content-type': 'application/json' }),
     ...(session === undefined ? {} : { 'mcp-session-id': session.upstreamId }),

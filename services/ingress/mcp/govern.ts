@@ -40,6 +40,8 @@ export interface Governed {
   readonly body: (receipt?: string) => string;
   /** A stream that lives until its client ends it. */
   readonly listens: boolean;
+  /** What the caller gets instead of a result, or of an error, of the upstream; by default just that. */
+  readonly wrap?: (answer: JsonObject) => JsonObject;
   /** JSON-RPC text that tells the caller why the call has no result. */
   readonly tell: (text: string, decision: Decided) => string;
 }
@@ -111,10 +113,10 @@ export async function forward(
     await recordOutcome(exchange, owed, became);
     throw noSession(exchange);
   }
-  const { listens } = governed;
+  const { listens, wrap } = governed;
   const tell = (code: Reason) => governed.tell(failedText(code, decision), decision);
   const asked = wantsReceipt(governed.message) ? decision.receipt : undefined;
-  const settlement = settle(exchange, owed, { signal, listens, receipt: asked, tell });
+  const settlement = settle(exchange, owed, { signal, listens, receipt: asked, wrap, tell });
   await relay(takeOver(exchange), response, settlement);
 }
 

@@ -96,6 +96,32 @@ export function mirroredHeaders(
   return mirrored;
 }
 
+/** The mirrored headers of a tool call that no request brought: as a client would make them. */
+export function headersOfCall(
+  name: string,
+  tool: { readonly schema: JsonObject | undefined; readonly args: JsonObject },
+): Record<string, string> {
+  const headers: Record<string, string> = {
+    'mcp-protocol-version': '2026-07-28',
+    'mcp-method': 'tools/call',
+    'mcp-name': encoded(name),
+  };
+  for (const { header, path } of declaredIn(tool.schema ?? {})) {
+    const value = valueAt(tool.args, path);
+    if (value === undefined || value === null || typeof value === 'object') continue;
+    headers[PARAM_PREFIX + header.toLowerCase()] = encoded(String(value));
+  }
+  return headers;
+}
+
+const PLAIN = /^[!-~]([ -~]*[!-~])?$/;
+
+/** A value as a header carries it: in its Base64 form where it is no plain text, or looks like that form. */
+function encoded(value: string): string {
+  if (PLAIN.test(value) && !value.startsWith('=?base64?')) return value;
+  return `=?base64?${Buffer.from(value).toString('base64')}?=`;
+}
+
 function declaredIn(
   schema: JsonObject,
   path: readonly string[] = [],

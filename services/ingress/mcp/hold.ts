@@ -3,11 +3,12 @@
  * can use, and comes back with it and its own credentials: a task to ask for, a page for the person who sits at the
  * client (who may not approve), or the words to wait and repeat the call.
  */
+import { type DecisionId, timeOf } from '#contracts/ids.ts';
 import type { JsonObject } from '#contracts/json.ts';
 
 import type { Decided } from '../decisions.ts';
+import { type Handle, handleOf } from '../held-handle.ts';
 import { sendJson } from '../http.ts';
-import type { Sealed } from '../seal.ts';
 import type { Exchange } from './exchange.ts';
 import { Fault, faultText, RPC } from './fault.ts';
 import type { Governed } from './govern.ts';
@@ -15,8 +16,6 @@ import { clientCapabilitiesOf, elicitsUrls, isObject, TASKS_EXTENSION } from './
 import { DECISION_KEY, decisionData, heldText, responseText } from './result.ts';
 import { ROUNDS_MAX, type Round, sealRound } from './rounds.ts';
 
-/** How long a handle of a held call is good for. */
-export const HELD_MS = 3_600_000;
 export const POLL_MS = 5_000;
 
 /** Answers a held call. @param round of a call that was answered `input_required` before */
@@ -27,7 +26,7 @@ export async function hold(
   round: Round | undefined,
 ): Promise<void> {
   const { reply } = exchange;
-  const handle = handleOf(exchange, decision);
+  const handle = pageOf(exchange, decision);
   const { url, tasks } = offers(exchange, governed);
   if (tasks) await sendJson(reply, taskText(exchange, governed, decision, handle));
   else if (url && exchange.era === '2025-11-25') {
@@ -37,17 +36,13 @@ export async function hold(
   } else await sendJson(reply, governed.tell(heldText(decision), decision));
 }
 
-interface Handle {
-  readonly id: string;
+interface Page extends Handle {
   readonly page: string;
-  readonly expiresAt: number;
 }
 
-function handleOf({ parts }: Exchange, { body, principal, position }: Decided): Handle {
-  const expiresAt = Date.now() + HELD_MS;
-  const sealed: Sealed = { kind: 'task', id: body.decision_id, principal, expiresAt, position };
-  const id = parts.seal.seal(sealed);
-  return { id, page: `${parts.publicUrl()}/held/${id}`, expiresAt };
+function pageOf({ parts, caller }: Exchange, decision: Decided): Page {
+  const handle = handleOf(decision, caller.tenant, parts.seal);
+  return { ...handle, page: `${parts.publicUrl()}/held/${handle.text}` };
 }
 
 /** What the client says it can do: in the new era with each request, in the old one when the session was opened. */
@@ -71,23 +66,36 @@ function taskText(
   decision: Decided,
   handle: Handle,
 ): string {
+  const task = { taskId: handle.text, decisionId: decision.body.decision_id, ...handle };
   return responseText(message.id, {
     resultType: 'task',
-    ...workingTask(handle.id, handle.expiresAt),
+    ...taskOf(task, 'working', 'Waiting for an approval.'),
     _meta: { [DECISION_KEY]: decisionData(decision, parts.seal) },
   });
 }
 
-/** A task that waits. Its times follow from its expiry: nothing else of it is kept anywhere. */
-export function workingTask(taskId: string, expiresAt: number): JsonObject {
-  const createdAt = new Date(expiresAt - HELD_MS).toISOString();
+/** What says everything of a task but its state: nothing else of it is kept anywhere. */
+export interface TaskFacts {
+  readonly taskId: string;
+  readonly decisionId: DecisionId;
+  readonly expiresAt: number;
+}
+
+/** A task in one of its states. It began with its decision, whose id says when. */
+export function taskOf(
+  { taskId, decisionId, expiresAt }: TaskFacts,
+  status: 'working' | 'completed' | 'failed' | 'cancelled',
+  statusMessage: string,
+): JsonObject {
+  const began = timeOf(decisionId);
+  const createdAt = new Date(began).toISOString();
   return {
     taskId,
-    status: 'working',
-    statusMessage: 'Waiting for an approval.',
+    status,
+    statusMessage,
     createdAt,
     lastUpdatedAt: createdAt,
-    ttlMs: HELD_MS,
+    ttlMs: Math.max(0, expiresAt - began),
     pollIntervalMs: POLL_MS,
   };
 }
@@ -99,7 +107,7 @@ function inputText(
   exchange: Exchange,
   governed: Governed,
   decision: Decided,
-  { handle, round }: { readonly handle: Handle; readonly round: Round | undefined },
+  { handle, round }: { readonly handle: Page; readonly round: Round | undefined },
 ): string {
   return responseText(governed.message.id, {
     resultType: 'input_required',
@@ -113,6 +121,7 @@ function inputText(
       principal: decision.principal,
       expiresAt: handle.expiresAt,
       number: (round?.number ?? 0) + 1,
+      approval: decision.body.approval_id ?? '',
     }),
     _meta: { [DECISION_KEY]: decisionData(decision, exchange.parts.seal) },
   });
@@ -123,7 +132,7 @@ function elicitationError(
   { parts }: Exchange,
   { message }: Governed,
   decision: Decided,
-  { page }: Handle,
+  { page }: Page,
 ): string {
   const data: JsonObject = {
     elicitations: [

@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { ApprovalId } from '#contracts/ids.ts';
 import { canonical, type JsonObject } from '#contracts/json.ts';
 import { sha256 } from '#contracts/record.ts';
 
@@ -18,6 +19,8 @@ export interface Round {
   /** Milliseconds UTC. */
   readonly expiresAt: number;
   readonly number: number;
+  /** What it waits for, '' where nothing says it. */
+  readonly approval: ApprovalId | '';
 }
 
 /** Clients of the official SDK give up after ten. */
@@ -28,16 +31,17 @@ const PURPOSE = 'mcp round';
 /** Tells our state from that of an upstream. */
 const PREFIX = 'countersign.';
 
-/** Upstream, action, digest of the arguments, principal, expiry, number. */
-type SealedRound = readonly [string, string, string, string, number, number];
+/** Upstream, action, digest of the arguments, principal, expiry, number, approval. */
+type SealedRound = readonly [string, string, string, string, number, number, ApprovalId | ''];
 type Bound = Pick<Governed, 'action' | 'args'>;
 
 export function sealRound(
   { parts, target }: Exchange,
   { action, args }: Bound,
-  { principal, expiresAt, number }: Round,
+  { principal, expiresAt, number, approval }: Round,
 ): string {
-  const bound: SealedRound = [target.name, action, digestOf(args), principal, expiresAt, number];
+  const call = [target.name, action, digestOf(args)] as const;
+  const bound: SealedRound = [...call, principal, expiresAt, number, approval];
   return PREFIX + parts.seal.wrap(PURPOSE, JSON.stringify(bound));
 }
 
@@ -62,8 +66,16 @@ export async function continuedRound(
   const waits = isObject(approval) && approval['action'] === 'accept';
   // Who does not want to look at the page is not asked again.
   if (!waits) return { ...round, number: ROUNDS_MAX };
-  await sleep(ROUND_MS);
+  await waited(exchange, round);
   return round;
+}
+
+/** Until people have said something, or for as long as a client waits for an answer without asking itself why. */
+async function waited({ parts, caller, reply }: Exchange, { approval }: Round): Promise<void> {
+  const gone = new AbortController();
+  reply.raw.once('close', () => gone.abort());
+  if (approval === '') await sleep(ROUND_MS);
+  else await parts.held.settled({ tenant: caller.tenant, approval }, ROUND_MS, gone.signal);
 }
 
 function openRound(
@@ -73,9 +85,11 @@ function openRound(
 ): Round | undefined {
   const text = parts.seal.unwrap(PURPOSE, sealed);
   if (text === undefined) return undefined;
-  const [upstream, name, digest, principal, expiresAt, number] = JSON.parse(text) as SealedRound;
+  const [upstream, name, digest, principal, expiresAt, number, approval] = JSON.parse(
+    text,
+  ) as SealedRound;
   const same = upstream === target.name && name === action && digest === digestOf(args);
-  return same ? { principal, expiresAt, number } : undefined;
+  return same ? { principal, expiresAt, number, approval } : undefined;
 }
 
 const digestOf = (args: JsonObject): string => sha256(canonical(args));

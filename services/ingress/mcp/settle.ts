@@ -17,6 +17,8 @@ interface SettleOptions {
   readonly listens: boolean;
   /** For the agent that asked for one, with the result. */
   readonly receipt?: string | undefined;
+  /** What the agent gets instead of the result or the error. */
+  readonly wrap?: ((answer: JsonObject) => JsonObject) | undefined;
   /** JSON-RPC text in the place of a result. */
   readonly tell: (code: Reason) => string;
 }
@@ -25,7 +27,7 @@ interface SettleOptions {
 export function settle(
   exchange: Exchange,
   owed: Owed,
-  { signal, listens, receipt, tell }: SettleOptions,
+  { signal, listens, receipt, wrap, tell }: SettleOptions,
 ): Settlement {
   const { unresumed } = exchange;
   const lost = async (error: string): Promise<void> => {
@@ -39,9 +41,10 @@ export function settle(
       unresumed.settled(owed.decisionId);
       const recorded = await recordOutcome(exchange, owed, becameOf(answer));
       if (!recorded) return tell('evidence.outcome_unavailable');
-      return changedResult(answer, (result) =>
+      const text = changedResult(answer, (result) =>
         withReceipt(unshared(redacted(result, owed.obligations)), receipt),
       );
+      return wrap === undefined ? text : wrapped(text, owed, wrap);
     },
     lost: async (why) => {
       await lost(signal.aborted ? 'cancelled by the caller' : why);
@@ -52,6 +55,12 @@ export function settle(
     },
     eventId: eventIdsOf(exchange, owed),
   };
+}
+
+function wrapped(text: string, { id }: Owed, wrap: (answer: JsonObject) => JsonObject): string {
+  // The upstream's own answer, read before to find out what it answers.
+  const result = { resultType: 'complete', ...wrap(JSON.parse(text) as JsonObject) };
+  return JSON.stringify({ jsonrpc: '2.0', id, result });
 }
 
 function withReceipt(result: JsonObject, receipt: string | undefined): JsonObject {

@@ -1,36 +1,91 @@
-/** tasks/*: tasks of held calls are ours and answered from their sealed id alone; all others are the upstream's. */
+/** tasks/*: tasks of held calls are ours, and all we keep of them is in their sealed id; all others are the upstream's. */
+import type { FastifyReply } from 'fastify';
+
+import { HELD_WORDS, type ApprovalEntry, heldAs } from '#contracts/approval.ts';
 import type { JsonObject } from '#contracts/json.ts';
 
+import { waitsUntil } from '../held-handle.ts';
+import type { HeldPlace } from '../held.ts';
 import { sendJson } from '../http.ts';
 import type { Sealed } from '../seal.ts';
 import { callAction } from './action.ts';
 import { type Exchange, proveCaller } from './exchange.ts';
 import { Fault, RPC } from './fault.ts';
-import { workingTask } from './hold.ts';
+import { type TaskFacts, taskOf } from './hold.ts';
 import type { RequestMessage } from './message.ts';
+import { releaseHeld } from './release.ts';
 import { responseText } from './result.ts';
+
+/** A task that its own principal asks about. */
+export interface HeldTask extends TaskFacts {
+  readonly sealed: Sealed;
+  /** Undefined for one that nobody can approve. */
+  readonly place: HeldPlace | undefined;
+}
 
 /** @throws Fault */
 export async function askTask(exchange: Exchange, message: RequestMessage): Promise<void> {
   const { taskId } = message.params;
-  const held = typeof taskId === 'string' ? exchange.parts.seal.open('task', taskId) : undefined;
-  if (held === undefined || typeof taskId !== 'string') return callAction(exchange, message);
+  const { parts } = exchange;
+  const sealed = typeof taskId === 'string' ? parts.seal.open('task', taskId) : undefined;
+  if (sealed === undefined || typeof taskId !== 'string') return callAction(exchange, message);
   const { principal } = await proveCaller(exchange);
-  if (held.principal !== principal || Date.now() > held.expiresAt) {
+  if (sealed.principal !== principal || Date.now() > sealed.expiresAt) {
     throw new Fault(RPC.invalidParams, 'There is no such task.', { id: message.id, status: 200 });
   }
-  const result = await ANSWERS[message.method]?.(held, taskId);
-  await sendJson(exchange.reply, responseText(message.id, { resultType: 'complete', ...result }));
+  const task: HeldTask = {
+    taskId,
+    decisionId: sealed.id,
+    expiresAt: waitsUntil(sealed),
+    sealed,
+    place: sealed.held,
+  };
+  await ANSWERS[message.method]?.(exchange, message, task);
 }
 
-const ANSWERS: Readonly<Record<string, (held: Sealed, taskId: string) => Promise<JsonObject>>> = {
-  'tasks/get': async (held, taskId) => resumeHeld(held, taskId),
-  // Nobody waits on our side: a held call that is not asked for again just expires.
-  'tasks/cancel': async () => ({}),
-  'tasks/update': async () => ({}),
+type Answer = (exchange: Exchange, message: RequestMessage, task: HeldTask) => Promise<void>;
+
+/** Sends what became of the task. */
+const answer = (
+  { reply }: Exchange,
+  { id }: RequestMessage,
+  result: JsonObject = {},
+): FastifyReply => sendJson(reply, responseText(id, { resultType: 'complete', ...result }));
+
+const ANSWERS: Readonly<Record<string, Answer>> = {
+  'tasks/get': resumeHeld,
+  'tasks/cancel': async (exchange, message, { place, sealed }) => {
+    if (place !== undefined) await exchange.parts.held.withdraw(place, sealed.principal);
+    answer(exchange, message);
+  },
+  'tasks/update': async (exchange, message) => void answer(exchange, message),
 };
 
-/** What became of a held call: the one place where an approval will release it, judged anew for this caller. */
-async function resumeHeld(held: Sealed, taskId: string): Promise<JsonObject> {
-  return workingTask(taskId, held.expiresAt);
+/** What became of a held call. One that was approved is judged anew for this caller, and released by this very request. */
+async function resumeHeld(
+  exchange: Exchange,
+  message: RequestMessage,
+  task: HeldTask,
+): Promise<void> {
+  const entry = task.place === undefined ? undefined : await exchange.parts.held.entry(task.place);
+  const state = entry === undefined ? 'pending' : heldAs(entry, Date.now());
+  if (state === 'approved' && (await releaseHeld(exchange, message, task))) return;
+  answer(exchange, message, toldTask(task, entry));
+}
+
+/** The task as its state says: ends are results that the model reads, for an error would end at its client. */
+function toldTask(task: TaskFacts, entry: ApprovalEntry | undefined): JsonObject {
+  const state = entry === undefined ? 'pending' : heldAs(entry, Date.now());
+  if (state === 'pending' || state === 'approved') {
+    return taskOf(task, 'working', 'Waiting for an approval.');
+  }
+  const { text } = HELD_WORDS[state];
+  if (state === 'cancelled') return taskOf(task, 'cancelled', text);
+  const note = entry === undefined || entry.note === '' ? '' : ` They say: ${entry.note}`;
+  const effect =
+    entry?.decision_id === undefined || entry.decision_id === ''
+      ? ''
+      : ` What became of it: ${entry.effect || 'unknown'} [decision ${entry.decision_id}].`;
+  const content = [{ type: 'text', text: `${text}${note}${effect}` }];
+  return { ...taskOf(task, 'completed', text), result: { content, isError: state !== 'used' } };
 }
