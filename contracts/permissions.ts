@@ -101,6 +101,8 @@ function publishes(): Record<string, readonly string[]> {
       ...reads('keyed'),
       ...reads('calls'),
       writes('calls'),
+      ...reads('proofs'),
+      writes('proofs'),
       ...reads('approvals'),
       ...reads('bundles'),
     ],
@@ -123,8 +125,6 @@ function publishes(): Record<string, readonly string[]> {
       ...reads('approvals'),
       writes('approvals'),
     ],
-    admin: [
-      SUBJECTS.controls,
     'budget-settler': [
       ...consumed('budget-settler').flatMap(consumes),
       'v1.count.>',
@@ -135,6 +135,8 @@ function publishes(): Record<string, readonly string[]> {
       streamInfo('DECISIONS'),
       '$JS.API.DIRECT.GET.DECISIONS',
     ],
+    admin: [
+      SUBJECTS.controls,
       SUBJECTS.helds,
       streamInfo('CONTROL'),
       ...consumed('admin').flatMap(consumes),
