@@ -168,7 +168,7 @@ function look(before: Approval, at: number): Reduced {
     const silent = before.state === 'pending' ? 'nobody answered in time' : 'not used in time';
     return end(before, 'expired', SYSTEM, silent);
   }
-  const due = dueTier(before);
+  const due = dueTier(before, at);
   if (due === undefined || at < due.at) return { is: 'nothing' };
   const { progress } = before;
   const told = due.event === 'reached' ? [...progress.told, at] : progress.told;
