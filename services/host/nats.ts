@@ -17,6 +17,8 @@ import type { Durability } from '#contracts/call.ts';
 import { type BucketName, type StreamName, STREAMS } from '#contracts/streams.ts';
 import { inboxPrefix } from '#contracts/subjects.ts';
 
+import { createStore, type Store } from './store.ts';
+
 export type { ConsumerMessages, JsMsg } from '@nats-io/jetstream';
 export type { KV, KvWatchEntry } from '@nats-io/kv';
 export type { JetStreamClient, JetStreamManager, Msg, MsgHdrs, ObjectStore };
@@ -62,6 +64,8 @@ export interface Bus {
    */
   readonly whileConnected: <T>(work: Promise<T>) => Promise<T>;
   readonly publish: (subject: string, body: string | Uint8Array, reply?: string) => void;
+  /** Stores one message in its stream. @throws NotStored, at once when the connection is lost */
+  readonly store: Store;
   /** One answer to one message. @throws when nobody is there, or none comes in time */
   readonly request: (
     subject: string,
@@ -145,11 +149,14 @@ async function busOver(
   const listeners: ((connected: boolean) => void)[] = [];
   let connected = true;
   const pending = new Set<(error: BusError) => void>();
+  const { store, lost } = createStore(connection, inbox);
   const tell = (now: boolean) => {
     if (now === connected) return;
     connected = now;
-    if (!now)
+    if (!now) {
+      lost();
       for (const reject of pending) reject(new BusError('unreachable', 'the bus went away'));
+    }
     for (const listener of listeners) listener(now);
   };
   void watchStatus(connection, tell);
@@ -170,6 +177,7 @@ async function busOver(
       }),
     publish: (subject, body, reply) =>
       connection.publish(subject, body, reply === undefined ? undefined : { reply }),
+    store,
     request: (subject, body, { headers: own, timeoutMs }) =>
       connection.request(subject, body, { headers: own, timeout: timeoutMs }),
     subscribe: (subject, { queue }, handle) =>

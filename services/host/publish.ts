@@ -37,18 +37,13 @@ export function recordPublisher(bus: Bus, keys: MacKeys): PublishRecord {
   return async (subject, body, { timeoutMs = 5_000, messageId, first } = {}) => {
     const headers = newHeaders();
     headers.set(HEADERS.mac, macHeader(bus.user, key, { subject, body }));
+    // The broker knows the conditions of a publish by these names.
+    if (messageId !== undefined) headers.set('Nats-Msg-Id', messageId);
+    if (first === true) headers.set('Nats-Expected-Last-Subject-Sequence', '0');
     if (!bus.connected()) throw new NotRecorded('the bus is away');
     try {
-      const publishing = bus.js.publish(subject, body, {
-        headers,
-        timeout: timeoutMs,
-        // One try: a repeat inside the client would outlive the caller's deadline.
-        retries: 1,
-        ...(messageId === undefined ? {} : { msgID: messageId }),
-        ...(first === true ? { expect: { lastSubjectSequence: 0 } } : {}),
-      });
-      const ack = await bus.whileConnected(publishing);
-      return { sequence: ack.seq, duplicate: ack.duplicate };
+      // One try: a repeat would outlive the caller's deadline.
+      return await bus.store(subject, body, { headers, timeoutMs });
     } catch (cause) {
       const taken = first === true && (cause as { code?: number }).code === WRONG_LAST_SEQUENCE;
       if (taken) throw new NotFirst(`taken: ${subject}`, { cause });
