@@ -12,7 +12,7 @@ import {
   type StreamName,
   STREAMS,
 } from './streams.ts';
-import { inboxPrefix, SUBJECTS } from './subjects.ts';
+import { inboxPrefix, pullSubject, SUBJECTS } from './subjects.ts';
 
 export interface Permissions {
   readonly publish: readonly string[];
@@ -54,7 +54,7 @@ const consumes = (name: ConsumerName): string[] => {
   return [
     streamInfo(stream),
     `$JS.API.CONSUMER.INFO.${stream}.${name}`,
-    `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`,
+    pullSubject(stream, name),
     `$JS.ACK.${stream}.${name}.>`,
   ];
 };

@@ -132,6 +132,10 @@ export function shardOf(tenant: TenantId, agent: string, session: string): numbe
 /** Inbox prefix of a process: replies to it can be published by others only where its permissions say so. */
 export const inboxPrefix = (user: string) => `_INBOX.${user}`;
 
+/** Where messages of a durable consumer are asked for. */
+export const pullSubject = (stream: string, consumer: string) =>
+  `$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`;
+
 /** Headers on the bus. */
 export const HEADERS = {
   mac: 'Countersign-Mac',
