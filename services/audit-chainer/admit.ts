@@ -6,9 +6,9 @@ import { type Static, Type } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 
 import { Verdict } from '#contracts/call.ts';
+import { parseCanonical } from '#contracts/canonical-text.ts';
 import { AT_MAX, type ChainSource, indexText } from '#contracts/chain.ts';
 import { DecisionIdSchema, PLATFORM, TenantIdSchema } from '#contracts/ids.ts';
-import { canonical, type Json } from '#contracts/json.ts';
 import { checkMac, type MacKeys } from '#contracts/mac.ts';
 import { decodeRecords, type RecordLines } from '#contracts/record.ts';
 import type { StreamName } from '#contracts/streams.ts';
@@ -141,7 +141,7 @@ function readRecord(
 
 /** The leaf, or why it is none of what the subject says. */
 function readLeaf(text: string, said: RecordSubject): Leaf | string {
-  const value = readCanonical(text);
+  const value = parseCanonical(text);
   if (value === undefined) return 'the leaf is not canonical JSON';
   // The word before the dot is one of the families: that is how the kinds are named.
   const family = (said.kind.split('.')[0] ?? '') as keyof typeof CHECKS;
@@ -150,13 +150,4 @@ function readLeaf(text: string, said: RecordSubject): Leaf | string {
   if (leaf.kind !== said.kind) return `the leaf says ${leaf.kind.slice(0, 64)}`;
   const owned = said.tenant === undefined || leaf.tenant === said.tenant;
   return owned ? leaf : 'the leaf names another tenant';
-}
-
-function readCanonical(text: string): Json | undefined {
-  try {
-    const value = JSON.parse(text) as Json;
-    return canonical(value) === text ? value : undefined;
-  } catch {
-    return undefined; // not JSON, or a value without a canonical form
-  }
 }

