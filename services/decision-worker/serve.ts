@@ -25,6 +25,11 @@ import type { Catalogue } from './points/catalogue.ts';
 export const STALE_MS = 5_000;
 /** The only place that answers go to. */
 const ANSWERS = `${inboxPrefix('ingress')}.`;
+/**
+ * Calls that are judged before what they left, records and answers, may leave. Calls of a burst that all wait for the
+ * last of them keep the broker, the disk and the ingress idle meanwhile.
+ */
+const TURN_CALLS = 8;
 /** Longest wait for a demanded revision. */
 const REVISION_WAIT_MS = 1_000;
 
@@ -55,15 +60,23 @@ export function serveCalls(bus: Bus, parts: ServeParts): { readonly drain: () =>
       open -= 1;
     }
   };
+  const waiting: { readonly lines: CallLines; readonly reply: string }[] = [];
+  const takeTurn = () => {
+    for (const { lines, reply } of waiting.splice(0, TURN_CALLS)) void handle(lines, reply);
+    if (waiting.length > 0) setImmediate(takeTurn);
+  };
   const subscription = bus.subscribe(SUBJECTS.calls, { queue: WORKER_QUEUE }, (message) => {
     // untrusted: a reply subject can be aimed at any subject that this process may publish, a stream's too.
-    if (message.reply?.startsWith(ANSWERS) !== true) return;
-    for (const lines of callsOf(message, parts.log)) void handle(lines, message.reply);
+    const { reply } = message;
+    if (reply?.startsWith(ANSWERS) !== true) return;
+    const idle = waiting.length === 0;
+    for (const lines of callsOf(message, parts.log)) waiting.push({ lines, reply });
+    if (idle) takeTurn();
   });
   return {
     drain: async () => {
       await subscription.drain();
-      while (open > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      while (open > 0 || waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
       outbox.flush();
     },
   };

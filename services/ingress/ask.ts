@@ -37,7 +37,7 @@ export interface AskOptions {
 }
 
 /** Calls of one message at most, and its size: well below what the broker takes, and one worker's share of a burst. */
-const MESSAGE_CALLS_MAX = 64;
+const MESSAGE_CALLS_MAX = 16;
 const MESSAGE_BYTES_MAX = 512 * 1024;
 const IN_FLIGHT_MAX = 10_000;
 /** Resolution of deadlines. One coarse timer costs less than a timer for each call. */
