@@ -3,7 +3,7 @@
 import json
 import sys
 
-from countersign import Client, CountersignError, Unavailable, attenuate, inspect
+from countersign import Client, CountersignError, Held, Unavailable, attenuate, inspect
 
 
 def do(op, **given):
@@ -12,7 +12,12 @@ def do(op, **given):
     if op == "inspect":
         return vars(inspect(given["token"]))
     client = Client(given["url"], "identity", timeout=given["timeout"])
-    return client.call("tool", {"amount": 1}).decision_id
+    try:
+        return client.call("tool", {"amount": 1}).decision_id
+    except Held as held:
+        if "wait" not in given:
+            raise
+        return client.wait(held, timeout=given["wait"]).decision_id
 
 
 for line in sys.stdin:

@@ -2,7 +2,7 @@
 import type { ArgumentCondition, SenderKey } from './caveats.ts';
 import type { ClientOptions, Token } from './client.ts';
 import { Rejected, Unavailable } from './errors.ts';
-import { addressOf, post, TIMEOUT_DEFAULT_MS } from './http.ts';
+import { addressOf, send, TIMEOUT_DEFAULT_MS } from './http.ts';
 
 /** What a new capability shall allow. What is left out is not limited by it. */
 export interface Terms {
@@ -57,7 +57,7 @@ export class Admin {
   async mint(terms: Terms): Promise<Minted> {
     const { forbiddenTools, expiresIn, notBefore, ...rest } = terms;
     const { token, tenant } = this.#access;
-    const answer = await post(
+    const answer = await send(
       {
         url: addressOf(this.#base, `/v1/tenants/${encodeURIComponent(tenant)}/capabilities`),
         headers: {

@@ -1,7 +1,7 @@
 /** Asks Countersign whether a tool call may run, as an agent, and reports what became of it. */
 import { isObject } from './caveats.ts';
 import { Blocked, Expired, Held, Unavailable, type ErrorDetail } from './errors.ts';
-import { addressOf, post, TIMEOUT_DEFAULT_MS, type Answer } from './http.ts';
+import { addressOf, send, TIMEOUT_DEFAULT_MS, type Answer } from './http.ts';
 
 export interface Reason {
   /** Stable; branch on this, show the message. */
@@ -22,6 +22,8 @@ export interface Decision {
   /** RFC 3339. An allow must not be acted on later. */
   readonly validUntil: string;
   readonly approvalId: string | undefined;
+  /** Of a held call: asks what became of it. */
+  readonly approvalHandle: string | undefined;
   /** True for an answer that was given before (same callId): a call that ran MUST NOT run again. */
   readonly repeated: boolean;
   /** Where its evidence stands, and what it survives. */
@@ -55,6 +57,20 @@ export interface AskOptions {
   readonly fulfils?: readonly string[];
 }
 
+/** A call as it was asked for: only exactly the same call is released. */
+export interface HeldCall {
+  readonly tool: string;
+  readonly args: object;
+  readonly options: AskOptions;
+}
+
+export interface WaitOptions {
+  /** How long to wait; 5 minutes when left out. */
+  readonly timeoutMs?: number;
+  /** Ends the waiting; the reason is thrown as it is. */
+  readonly signal?: AbortSignal;
+}
+
 export interface Outcome {
   /** What the tool returned; kept in the record, at most 64 KiB. */
   readonly result?: unknown;
@@ -68,7 +84,13 @@ export interface ClientOptions {
 /** A token, or what gives a fresh one before each request. */
 export type Token = string | (() => string | Promise<string>);
 
-/** One agent at one Countersign. It never repeats a request by itself. */
+const WAIT_DEFAULT_MS = 300_000;
+/** The longest that one request waits: below what proxies usually allow. */
+const WAIT_ONCE_MS = 30_000;
+/** Between two requests where the first was not answered, or sooner than it should have been. */
+const PAUSE_MS = 1_000;
+
+/** One agent at one Countersign. Only `wait` repeats a request by itself. */
 export class Client {
   readonly #base: string;
   readonly #identity: Token;
@@ -106,7 +128,7 @@ export class Client {
       receipt: options.receipt,
       deadline_ms: options.deadlineMs,
     };
-    return decisionOf(await this.#post('/v1/decisions', body, { timeoutMs, signal }));
+    return decisionOf(await this.#send('/v1/decisions', body, { timeoutMs, signal }));
   }
 
   /**
@@ -117,7 +139,7 @@ export class Client {
     const decision = await this.ask(tool, args, options);
     const { verdict, reason, obligations } = decision;
     const detail: ErrorDetail = { ...reason, decision };
-    if (verdict === 'escalate') throw new Held(detail);
+    if (verdict === 'escalate') throw new Held(detail, { tool, args, options });
     if (reason.code === 'capability.expired') throw new Expired(detail);
     if (verdict !== 'allow') throw new Blocked(detail);
     const fulfilled = ['tag', ...(options.fulfils ?? [])];
@@ -132,6 +154,55 @@ export class Client {
   }
 
   /**
+   * Waits until people have decided about a held call; once they approve, asks for exactly that call again.
+   * A wait that ends earlier throws `held` again: the call still waits, and so can you.
+   * @throws Blocked (`approval.denied`, or another end: `approval.expired`, ...), Held, Expired, Unavailable
+   */
+  async wait(
+    held: Held,
+    { timeoutMs = WAIT_DEFAULT_MS, signal }: WaitOptions = {},
+  ): Promise<Decision> {
+    const { call, decision } = held;
+    if (decision?.approvalHandle === undefined) throw held;
+    const end = performance.now() + timeoutMs;
+    for (let left = timeoutMs; left > 0; left = end - performance.now()) {
+      const asked = performance.now();
+      const said = await this.#stateOf(decision.approvalHandle, { leftMs: left, signal });
+      if (said['state'] === 'approved') {
+        const options = signal === undefined ? call.options : { ...call.options, signal };
+        return this.call(call.tool, call.args, options);
+      }
+      if (said['next'] !== 'wait') {
+        const { state = 'unknown', message = 'It will not run.', note = '' } = said;
+        const code = `approval.${String(state)}`;
+        throw new Blocked({ code, message: String(message), help: String(note), decision });
+      }
+      const now = performance.now();
+      await pause(Math.min(PAUSE_MS - (now - asked), end - now), signal);
+    }
+    throw held;
+  }
+
+  /** What became of a held call, as the service says it; as if it waited where nobody could say it in time. */
+  async #stateOf(
+    handle: string,
+    { leftMs, signal }: { readonly leftMs: number; readonly signal: AbortSignal | undefined },
+  ): Promise<Answer> {
+    const waitMs = Math.min(WAIT_ONCE_MS, leftMs);
+    try {
+      return await this.#send(
+        `/v1/approvals/${encodeURIComponent(handle)}?wait=${Math.floor(waitMs / 1_000)}`,
+        undefined,
+        { timeoutMs: waitMs + this.#timeoutMs, signal },
+      );
+    } catch (error) {
+      if (!(error instanceof Unavailable) || leftMs <= PAUSE_MS) throw error;
+      await pause(Math.min((error.retryAfter ?? 0) * 1_000, leftMs), signal);
+      return { next: 'wait' };
+    }
+  }
+
+  /**
    * Records what became of an allowed call. Safe to repeat with the same content.
    * @throws Unavailable, Expired (identity), Blocked (unknown, or another outcome was reported)
    */
@@ -142,12 +213,12 @@ export class Client {
   ): Promise<void> {
     const path = `/v1/decisions/${encodeURIComponent(decision.decisionId)}/outcome`;
     const body = { ref: decision.recorded.ref, status, ...outcome };
-    await this.#post(path, body, { timeoutMs: this.#timeoutMs });
+    await this.#send(path, body, { timeoutMs: this.#timeoutMs });
   }
 
-  async #post(
+  async #send(
     path: string,
-    body: object,
+    body: object | undefined,
     limits: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
   ): Promise<Answer> {
     const capability = await tokenOf(this.#capability);
@@ -156,8 +227,25 @@ export class Client {
       ...(capability === '' ? {} : { 'countersign-capability': capability }),
     };
     const url = addressOf(this.#base, path);
-    return post({ url, headers, body, ...limits }, (detail) => new Blocked(detail));
+    return send({ url, headers, body, ...limits }, (detail) => new Blocked(detail));
   }
+}
+
+/** Rests for some milliseconds. @throws the signal's reason */
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  if (ms <= 0) return;
+  await new Promise<void>((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal?.reason as Error); // whatever the caller gave
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener('abort', stop, { once: true });
+  });
 }
 
 async function tokenOf(token: Token): Promise<string> {
@@ -189,6 +277,7 @@ function decisionOf(answer: Answer): Decision {
     obligations,
     validUntil: valid_until,
     approvalId: textIn(answer, 'approval_id'),
+    approvalHandle: textIn(answer, 'approval_handle'),
     repeated: answer['repeated'] === true,
     recorded,
     receipt: textIn(answer, 'receipt'),

@@ -1,5 +1,5 @@
 /** What can go wrong, as classes to catch. Each carries a stable code, a message and what would help. */
-import type { Decision } from './client.ts';
+import type { Decision, HeldCall } from './client.ts';
 
 export interface ErrorDetail {
   readonly code: string;
@@ -36,10 +36,13 @@ export class Blocked extends CountersignError {
 export class Held extends CountersignError {
   override readonly name = 'Held';
   readonly approvalId: string | undefined;
+  /** What `Client.wait` asks again for. */
+  readonly call: HeldCall;
 
-  constructor(detail: ErrorDetail) {
+  constructor(detail: ErrorDetail, call: HeldCall) {
     super(detail);
     this.approvalId = detail.decision?.approvalId;
+    this.call = call;
   }
 }
 

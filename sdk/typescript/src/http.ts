@@ -5,7 +5,8 @@ import { Expired, Unavailable, type CountersignError, type ErrorDetail } from '.
 export interface Request {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: unknown;
+  /** Without one it is a GET. */
+  readonly body?: unknown;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -21,10 +22,10 @@ export function addressOf(base: string, path: string): URL {
 }
 
 /**
- * The answer to a POST that was accepted. What was not is thrown: as `Expired` or `Unavailable` where it means that,
+ * The answer to a request that was accepted. What was not is thrown: as `Expired` or `Unavailable` where it means that,
  * else as what `refused` makes of it.
  */
-export async function post(
+export async function send(
   request: Request,
   refused: (detail: ErrorDetail) => CountersignError,
 ): Promise<Answer> {
@@ -48,7 +49,6 @@ async function exchange({ url, headers, body, timeoutMs, signal }: Request): Pro
   readonly response: Response;
   readonly text: string;
 }> {
-  const text = JSON.stringify(body);
   const ending = new AbortController();
   const end = () => ending.abort();
   const timer = setTimeout(end, timeoutMs);
@@ -56,9 +56,8 @@ async function exchange({ url, headers, body, timeoutMs, signal }: Request): Pro
   try {
     signal?.throwIfAborted();
     const response = await fetch(url, {
-      method: 'POST',
       headers: { 'content-type': 'application/json', 'user-agent': USER_AGENT, ...headers },
-      body: text,
+      ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
       redirect: 'error',
       signal: ending.signal,
     });

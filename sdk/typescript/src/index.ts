@@ -7,9 +7,11 @@ export {
   type AskOptions,
   type ClientOptions,
   type Decision,
+  type HeldCall,
   type Outcome,
   type Reason,
   type Token,
+  type WaitOptions,
 } from './client.ts';
 export {
   Blocked,

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { hasPython, NO_PYTHON, type PythonSdk, startPythonSdk } from '#test/support/sdk.ts';
 
-import { Client, CountersignError, Unavailable } from '../../../sdk/typescript/src/index.ts';
+import { Client, CountersignError, Held, Unavailable } from '../../../sdk/typescript/src/index.ts';
 
 const ID = '0199a2c4-7d3e-7a10-9c55-0123456789ab';
 const reason = (code: string) => ({ code, check: 'policy', message: 'Said.', help: '' });
@@ -99,6 +99,65 @@ const CASES: Case[] = [
   ],
 ];
 
+/** What a server says, in turn, to one client that waits for a held call; the last answer stands. */
+type Story = [
+  name: string,
+  answers: { status?: number; headers?: object; body: unknown }[],
+  object,
+];
+
+const held = (state: string, next: string) => ({
+  body: { approval_id: ID, state, next, message: `Is ${state}.`, note: 'Said by a person.' },
+});
+const ASKED = { body: decision('escalate', 'policy.needs_approval', { approval_handle: 'h/1' }) };
+const AWAY = { status: 503, headers: { 'retry-after': '0' }, body: refusal('service.no_worker') };
+
+const STORIES: Story[] = [
+  ['approved', [ASKED, held('approved', 'repeat'), { body: allow }], { result: ID }],
+  [
+    'approved after a while, in which nobody was there',
+    [ASKED, held('pending', 'wait'), AWAY, held('approved', 'repeat'), { body: allow }],
+    { result: ID },
+  ],
+  [
+    'approved, and blocked after all',
+    [ASKED, held('approved', 'repeat'), { body: decision('block', 'approval.used') }],
+    failed('Blocked', 'approval.used', { decision: ID }),
+  ],
+  [
+    'declined',
+    [ASKED, held('denied', 'stop')],
+    failed('Blocked', 'approval.denied', { decision: ID }),
+  ],
+  [
+    'answered by nobody',
+    [ASKED, held('expired', 'repeat')],
+    failed('Blocked', 'approval.expired', { decision: ID }),
+  ],
+  [
+    'not decided in time',
+    [ASKED, held('pending', 'wait')],
+    failed('Held', 'policy.needs_approval', { decision: ID }),
+  ],
+  [
+    'not to be found',
+    [ASKED, { status: 404, body: refusal('request.unknown_ref') }],
+    failed('Blocked', 'request.unknown_ref'),
+  ],
+  [
+    'of a service that gives no handle',
+    [{ body: decision('escalate', 'policy.needs_approval') }],
+    failed('Held', 'policy.needs_approval', { decision: ID }),
+  ],
+  [
+    'answered with something else',
+    [ASKED, { body: {} }],
+    failed('Blocked', 'approval.unknown', { decision: ID }),
+  ],
+];
+/** Long enough for two pauses, so that a story is told to its end. */
+const WAIT_S = 2.5;
+
 const there = hasPython();
 if (!there) console.warn(NO_PYTHON);
 
@@ -106,8 +165,19 @@ let server: Server;
 let base: string;
 let python: PythonSdk | undefined;
 beforeAll(async () => {
+  const told = new Map<string, number>();
+  const answerTo = (url: string) => {
+    const [, first = '', second = ''] = url.split('/');
+    if (first !== 'story') return CASES[Number(first)]?.[1];
+    const [, , , story = ''] = url.split('/');
+    const answers = STORIES[Number(second)]?.[1] ?? [];
+    const place = `${second}/${story}`;
+    const at = told.get(place) ?? 0;
+    told.set(place, at + 1);
+    return answers[Math.min(at, answers.length - 1)];
+  };
   server = createServer((request, response) => {
-    const answer = CASES[Number(request.url?.split('/')[1])]?.[1];
+    const answer = answerTo(request.url ?? '');
     if (answer === undefined) return; // never answers
     const { status = 200, headers = {}, body } = answer;
     response.writeHead(status, { 'content-type': 'application/json', ...headers });
@@ -127,22 +197,50 @@ afterAll(async () => {
   });
 });
 
-/** In the words of the Python driver. */
-async function call(url: string, options: object = {}): Promise<object> {
+/** A call, and the wait for it where it is held. */
+async function callAndWait(url: string, options: object, timeoutMs?: number): Promise<string> {
+  const client = new Client(url, { identity: 'identity' }, options);
   try {
-    const client = new Client(url, { identity: 'identity' }, options);
-    return { result: (await client.call('tool', { amount: 1 })).decisionId };
+    return (await client.call('tool', { amount: 1 })).decisionId;
+  } catch (error) {
+    if (!(error instanceof Held) || timeoutMs === undefined) throw error;
+    return (await client.wait(error, { timeoutMs })).decisionId;
+  }
+}
+
+/** In the words of the Python driver. */
+async function call(url: string, options: object = {}, timeoutMs?: number): Promise<object> {
+  try {
+    return { result: await callAndWait(url, options, timeoutMs) };
   } catch (error) {
     if (!(error instanceof CountersignError)) throw error;
     const said = { error: error.name, code: error.code, decision: error.decisionId ?? null };
     return error instanceof Unavailable ? { ...said, retry_after: error.retryAfter ?? null } : said;
   }
 }
-const callPython = (url: string, timeout = 10) => python?.ask({ op: 'call', url, timeout });
+const callPython = (url: string, timeout = 10, wait?: number) =>
+  python?.ask({ op: 'call', url, timeout, wait });
 
 describe('TypeScript', () => {
   test.each(CASES.map((row, at) => [row[0], at, row[2]] as const))('%s', async (_, at, said) => {
     expect(await call(`${base}/${at}/`)).toEqual(said);
+  });
+
+  test.concurrent.each(STORIES.map((row, at) => [row[0], at, row[2]] as const))(
+    'a held call that is %s',
+    async (_, at, said) => {
+      expect(await call(`${base}/story/${at}/ts`, {}, WAIT_S * 1_000)).toEqual(said);
+    },
+  );
+
+  test('the caller gives up waiting', async () => {
+    const client = new Client(`${base}/story/5/gives-up`, { identity: 'identity' });
+    const held = await client.call('tool', {}).catch((error: unknown) => error);
+    const reasonGiven = new Error('enough');
+    const ending = new AbortController();
+    const waiting = client.wait(held as Held, { signal: ending.signal });
+    ending.abort(reasonGiven);
+    await expect(waiting).rejects.toBe(reasonGiven);
   });
 
   test('no answer in time', async () => {
@@ -171,6 +269,13 @@ describe.skipIf(!there)('Python', () => {
   test.each(CASES.map((row, at) => [row[0], at, row[2]] as const))('%s', async (_, at, said) => {
     expect(await callPython(`${base}/${at}/`)).toEqual(said);
   });
+
+  test.each(STORIES.map((row, at) => [row[0], at, row[2]] as const))(
+    'a held call that is %s',
+    async (_, at, said) => {
+      expect(await callPython(`${base}/story/${at}/py`, 10, WAIT_S)).toEqual(said);
+    },
+  );
 
   test('no answer in time', async () => {
     expect(await callPython(`${base}/none`, 0.05)).toEqual(

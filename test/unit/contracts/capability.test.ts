@@ -26,6 +26,7 @@ import {
 import { MalformedCapability } from '#contracts/capability/malformed.ts';
 import type { Json } from '#contracts/json.ts';
 import { anyCall, anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
+import { runs, runsTimeout } from '#test/support/runs.ts';
 
 const KEY = new Uint8Array(32).fill(7);
 const OTHER = new Uint8Array(32).fill(8);
@@ -200,26 +201,30 @@ describe('judging', () => {
 const caveats = (maxLength: number) => fc.array(anyCaveat, { maxLength });
 
 describe('properties', () => {
-  test('what a child allows its parent allows, and it is counted at least as often', () => {
-    let allowed = 0;
-    fc.assert(
-      fc.property(caveats(3), caveats(2), anyCall, (ofParent, added, call) => {
-        const parent = mint(...ofParent);
-        const child = verified(attenuate(parent, added));
-        const origin = verified(parent);
-        if (judgeCaveats(child, call) === null) {
-          allowed += 1;
-          expect(judgeCaveats(origin, call)).toBeNull();
-        }
-        expect(limits(child).slice(0, limits(origin).length)).toEqual(limits(origin));
-        expect(child.links.slice(0, origin.links.length)).toEqual(origin.links);
-        expect(expiresAt(child) ?? Infinity).toBeLessThanOrEqual(expiresAt(origin) ?? Infinity);
-      }),
-      { numRuns: 2500 },
-    );
-    // Else the property says nothing.
-    expect(allowed).toBeGreaterThan(100);
-  });
+  test(
+    'what a child allows its parent allows, and it is counted at least as often',
+    () => {
+      let allowed = 0;
+      fc.assert(
+        fc.property(caveats(3), caveats(2), anyCall, (ofParent, added, call) => {
+          const parent = mint(...ofParent);
+          const child = verified(attenuate(parent, added));
+          const origin = verified(parent);
+          if (judgeCaveats(child, call) === null) {
+            allowed += 1;
+            expect(judgeCaveats(origin, call)).toBeNull();
+          }
+          expect(limits(child).slice(0, limits(origin).length)).toEqual(limits(origin));
+          expect(child.links.slice(0, origin.links.length)).toEqual(origin.links);
+          expect(expiresAt(child) ?? Infinity).toBeLessThanOrEqual(expiresAt(origin) ?? Infinity);
+        }),
+        runs(2_500),
+      );
+      // Else the property says nothing.
+      expect(allowed).toBeGreaterThan(100);
+    },
+    runsTimeout(2_500),
+  );
 
   test('a caveat reads back as it was written', () => {
     fc.assert(
@@ -230,24 +235,45 @@ describe('properties', () => {
     );
   });
 
-  test('no change of one character is accepted', () => {
-    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ .';
-    fc.assert(
-      fc.property(
-        caveats(4),
-        fc.nat(),
-        fc.constantFrom(...Array.from(alphabet)),
-        (written, at, character) => {
+  test(
+    'no change of one character is accepted',
+    () => {
+      const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ .';
+      fc.assert(
+        fc.property(
+          caveats(4),
+          fc.nat(),
+          fc.constantFrom(...Array.from(alphabet)),
+          (written, at, character) => {
+            const capability = mint(...written);
+            const place = at % capability.length;
+            if (capability[place] === character) return;
+            const changed = capability.slice(0, place) + character + capability.slice(place + 1);
+            expect(verifyCapability(changed, [KEY]).ok).toBe(false);
+          },
+        ),
+        runs(2_500),
+      );
+    },
+    runsTimeout(2_500),
+  );
+
+  test(
+    'nothing taken out, put in, moved, changed or signed for something else is accepted',
+    () => {
+      const change = fc.constantFrom(...(Object.keys(FORGERIES) as (keyof typeof FORGERIES)[]));
+      fc.assert(
+        fc.property(caveats(4), caveats(2), change, fc.nat(), (written, other, kind, at) => {
           const capability = mint(...written);
-          const place = at % capability.length;
-          if (capability[place] === character) return;
-          const changed = capability.slice(0, place) + character + capability.slice(place + 1);
-          expect(verifyCapability(changed, [KEY]).ok).toBe(false);
-        },
-      ),
-      { numRuns: 2500 },
-    );
-  });
+          const forged = FORGERIES[kind]({ capability, other, at });
+          if (forged === capability) return;
+          expect(verifyCapability(forged, [KEY]).ok).toBe(false);
+        }),
+        runs(2_500),
+      );
+    },
+    runsTimeout(2_500),
+  );
 
   test('nothing cut off, doubled or signed by another key is accepted', () => {
     fc.assert(
@@ -292,6 +318,56 @@ describe('properties', () => {
     );
   });
 });
+
+interface Forging {
+  readonly capability: string;
+  readonly other: readonly Caveat[];
+  readonly at: number;
+}
+
+interface Inside {
+  cav?: Caveat[];
+  sig: string;
+  [claim: string]: unknown;
+}
+
+/** Puts other content into a capability, without the key and in good form. */
+const rewritten =
+  (change: (inside: Inside, cav: Caveat[], forging: Forging) => Caveat[]) =>
+  (forging: Forging): string => {
+    const inside = JSON.parse(Buffer.from(forging.capability, 'base64url').toString()) as Inside;
+    const { cav = [], sig, ...claims } = inside;
+    const body: Inside = { ...claims, sig };
+    const changed = change(body, [...cav], forging);
+    const { sig: signature, ...rest } = body;
+    const list = changed.length === 0 ? {} : { cav: changed };
+    const text = encodeJson({ ...rest, ...list, sig: signature } as Json, 'go');
+    return Buffer.from(text).toString('base64url');
+  };
+
+const FORGERIES = {
+  'a caveat taken out': rewritten((_, cav, { at }) => cav.toSpliced(at % (cav.length || 1), 1)),
+  'caveats put in': rewritten((_, cav, { other, at }) =>
+    cav.toSpliced(at % (cav.length + 1), 0, ...other),
+  ),
+  'caveats turned round': rewritten((_, cav) => cav.toReversed()),
+  'a caveat made another': rewritten((_, cav, { other: [first], at }) =>
+    first === undefined ? cav : cav.toSpliced(at % (cav.length || 1), 1, first),
+  ),
+  'a claim changed': rewritten((inside, cav, { at }) => {
+    const claim = ['jti', 'root_jti', 'iss', 'tenant', 'zone', 'sub'][at % 6]!;
+    inside[claim] = `${String(inside[claim])}x`;
+    return cav;
+  }),
+  'a start put in': rewritten((inside, cav) => {
+    inside['nbf'] = 1;
+    return cav;
+  }),
+  'the signature of another': rewritten((inside, cav, { other }) => {
+    inside.sig = (JSON.parse(Buffer.from(mint(...other), 'base64url').toString()) as Inside).sig;
+    return cav;
+  }),
+} as const;
 
 /** A capability as several programs would make it: each signs in its dialect, one sends in its own. */
 function signedInDialects(steps: readonly [string[], Dialect][], sender: Dialect): string {

@@ -44,15 +44,15 @@ class Address:
         return kind(self.host, self.port, timeout=timeout)
 
 
-def post(
+def send(
     address: Address,
     path: str,
     headers: Mapping[str, str],
-    body: Mapping[str, Any],
+    body: Optional[Mapping[str, Any]],
     timeout: float,
     refused: Type[CountersignError],
 ) -> Mapping[str, Any]:
-    """The answer to a POST that was accepted.
+    """The answer to a POST, or without a body to a GET, that was accepted.
 
     What was not is raised: as Expired or Unavailable where it means that, else as ``refused``.
     """
@@ -74,16 +74,18 @@ def post(
 
 
 def _exchange(
-    address: Address, path: str, headers: Mapping[str, str], body: Mapping[str, Any], timeout: float
+    address: Address, path: str, headers: Mapping[str, str], body: Optional[Mapping[str, Any]], timeout: float
 ) -> Tuple[int, str, bytes]:
-    content = json.dumps({name: value for name, value in body.items() if value is not None}, allow_nan=False)
+    content = None
+    if body is not None:
+        content = json.dumps({name: value for name, value in body.items() if value is not None}, allow_nan=False)
     deadline = time.monotonic() + timeout
     connection = address.connect(timeout)
     try:
         connection.request(
-            "POST",
+            "GET" if content is None else "POST",
             address.path + path,
-            content.encode("utf-8"),
+            None if content is None else content.encode("utf-8"),
             {"Content-Type": "application/json", "User-Agent": _USER_AGENT, **headers},
         )
         response = connection.getresponse()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Sequence
 from urllib.parse import quote
 
-from ._http import TIMEOUT_DEFAULT, Address, Token, post, text_of
+from ._http import TIMEOUT_DEFAULT, Address, Token, send, text_of
 from .errors import Rejected, Unavailable
 
 
@@ -71,7 +71,7 @@ class Admin:
         }
         path = f"/v1/tenants/{quote(self._tenant, safe='')}/capabilities"
         headers = {"Authorization": f"Bearer {text_of(self._token)}"}
-        answer = post(self._address, path, headers, body, self._timeout, Rejected)
+        answer = send(self._address, path, headers, body, self._timeout, Rejected)
         parts = [answer.get(name) for name in ("id", "capability", "agent", "expires_at", "revision")]
         if all(isinstance(part, str) for part in parts):
             return Minted(*parts)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
-from typing import Any, Iterable, List, Mapping, Optional
+from typing import Any, List, Mapping, Optional, Sequence
 from urllib.parse import quote
 
-from ._http import TIMEOUT_DEFAULT, Address, Token, post, text_of
+from ._http import TIMEOUT_DEFAULT, Address, Token, send, text_of
 from .errors import Blocked, Expired, Held, Unavailable
 
 
@@ -41,6 +42,8 @@ class Decision:
     #: RFC 3339. An allow must not be acted on later.
     valid_until: str
     approval_id: Optional[str]
+    #: Of a held call: asks what became of it.
+    approval_handle: Optional[str]
     #: True for an answer that was given before (same call_id): a call that ran MUST NOT run again.
     repeated: bool
     recorded: Recorded
@@ -50,8 +53,14 @@ class Decision:
     answer: Mapping[str, Any] = field(repr=False)
 
 
+# How long one request waits at most: below what proxies usually allow. In seconds, as all times here.
+_WAIT_ONCE = 30.0
+# Between two requests where the first was not answered, or sooner than it should have been.
+_PAUSE = 1.0
+
+
 class Client:
-    """One agent at one Countersign. It never repeats a request by itself, and may be shared by threads."""
+    """One agent at one Countersign. Only ``wait`` repeats a request by itself. May be shared by threads."""
 
     def __init__(
         self, base_url: str, identity: Token, capability: Token = "", *, timeout: float = TIMEOUT_DEFAULT
@@ -96,10 +105,10 @@ class Client:
             "receipt": True if receipt else None,
             "deadline_ms": deadline_ms,
         }
-        return _decision(self._post("/v1/decisions", body, timeout))
+        return _decision(self._send("/v1/decisions", body, timeout))
 
     def call(
-        self, tool: str, arguments: Mapping[str, Any], *, fulfils: Iterable[str] = (), **options: Any
+        self, tool: str, arguments: Mapping[str, Any], *, fulfils: Sequence[str] = (), **options: Any
     ) -> Decision:
         """The decision about a call that may run; anything else is raised. Takes the options of ``ask``.
 
@@ -110,7 +119,9 @@ class Client:
         reason = decision.reason
         said = (reason.code, reason.message, reason.help, decision)
         if decision.verdict == "escalate":
-            raise Held(*said)
+            held = Held(*said)
+            held.call = {"tool": tool, "arguments": arguments, "fulfils": fulfils, **options}
+            raise held
         if reason.code == "capability.expired":
             raise Expired(*said)
         if decision.verdict != "allow":
@@ -126,6 +137,39 @@ class Client:
                 )
         return decision
 
+    def wait(self, held: Held, *, timeout: float = 300.0) -> Decision:
+        """Waits until people have decided about a held call; once they approve, asks for exactly that call again.
+
+        A wait of ``timeout`` seconds that ends earlier raises ``held`` again: the call still waits, and so can you.
+        Raises Blocked (``approval.denied``, or another end: ``approval.expired``, ...), Held, Expired and Unavailable.
+        """
+        handle = None if held.decision is None else held.decision.approval_handle
+        if handle is None:
+            raise held
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            asked = time.monotonic()
+            said = self._state(handle, left)
+            if said.get("state") == "approved":
+                return self.call(**held.call)
+            if said.get("next") != "wait":
+                message, note = said.get("message", "It will not run."), said.get("note", "")
+                raise Blocked(f"approval.{said.get('state', 'unknown')}", str(message), str(note), held.decision)
+            now = time.monotonic()
+            time.sleep(max(0.0, min(_PAUSE - (now - asked), end - now)))
+        raise held
+
+    def _state(self, handle: str, left: float) -> Mapping[str, Any]:
+        """What became of a held call; as if it waited where nobody could say it in time."""
+        wait = min(_WAIT_ONCE, left)
+        try:
+            return self._send(f"/v1/approvals/{quote(handle, safe='')}?wait={int(wait)}", None, wait + self._timeout)
+        except Unavailable as error:
+            if left <= _PAUSE:
+                raise
+            time.sleep(min(error.retry_after or 0, left))
+            return {"next": "wait"}
+
     def report(
         self, decision: Decision, status: str, *, result: Any = None, error: Optional[str] = None
     ) -> None:
@@ -136,14 +180,14 @@ class Client:
         """
         path = f"/v1/decisions/{quote(decision.decision_id, safe='')}/outcome"
         body = {"ref": decision.recorded.ref, "status": status, "result": result, "error": error}
-        self._post(path, body, None)
+        self._send(path, body, None)
 
-    def _post(self, path: str, body: Mapping[str, Any], timeout: Optional[float]) -> Mapping[str, Any]:
+    def _send(self, path: str, body: Optional[Mapping[str, Any]], timeout: Optional[float]) -> Mapping[str, Any]:
         headers = {"Authorization": f"Bearer {text_of(self._identity)}"}
         capability = text_of(self._capability)
         if capability:
             headers["Countersign-Capability"] = capability
-        return post(self._address, path, headers, body, self._timeout if timeout is None else timeout, Blocked)
+        return send(self._address, path, headers, body, self._timeout if timeout is None else timeout, Blocked)
 
 
 def _decision(answer: Mapping[str, Any]) -> Decision:
@@ -158,6 +202,7 @@ def _decision(answer: Mapping[str, Any]) -> Decision:
             obligations=[{**obligation, "type": _text(obligation["type"])} for obligation in obligations],
             valid_until=_text(answer["valid_until"]),
             approval_id=answer.get("approval_id"),
+            approval_handle=answer.get("approval_handle"),
             repeated=answer.get("repeated") is True,
             recorded=Recorded(_text(recorded["ref"]), _text(recorded["durability"])),
             receipt=None if answer.get("receipt") is None else _text(answer["receipt"]),

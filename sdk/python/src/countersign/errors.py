@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Mapping, Optional
 
 if TYPE_CHECKING:
     from .client import Decision
@@ -27,6 +27,9 @@ class Blocked(CountersignError):
 
 class Held(CountersignError):
     """A person has to approve the call first. It must not run now."""
+
+    #: What ``Client.wait`` asks again for: the arguments of ``Client.call``.
+    call: Mapping[str, Any]
 
     @property
     def approval_id(self) -> Optional[str]:
