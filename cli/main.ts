@@ -14,10 +14,12 @@ import { register as call } from './commands/call.ts';
 import { register as conformance } from './commands/conformance.ts';
 import { register as doctor } from './commands/doctor.ts';
 import { register as down } from './commands/down.ts';
+import { register as exception } from './commands/exception.ts';
 import { register as facts } from './commands/facts.ts';
 import { register as issuer } from './commands/issuer.ts';
 import { register as kill } from './commands/kill.ts';
 import { register as mint } from './commands/mint.ts';
+import { register as mode } from './commands/mode.ts';
 import { register as policy } from './commands/policy.ts';
 import { register as replay } from './commands/replay.ts';
 import { register as revoke } from './commands/revoke.ts';
@@ -39,6 +41,8 @@ const VERBS = [
   attenuate,
   revoke,
   kill,
+  mode,
+  exception,
   approvals,
   policy,
   facts,

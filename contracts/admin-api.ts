@@ -36,6 +36,8 @@ import {
   Upstream,
 } from './control.ts';
 import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
+import { AgentClass } from './mode.ts';
+import { ROLLOUT_OPERATIONS } from './rollout-api.ts';
 import { Revocation, RevocationRequest, Switch, SwitchEngage, SwitchRelease } from './stop.ts';
 
 export interface Operation {
@@ -307,6 +309,7 @@ export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [
   ADMIN_OPERATIONS,
   AUDIT_OPERATIONS,
   APPROVAL_OPERATIONS,
+  ROLLOUT_OPERATIONS,
 ];
 
 /** Names of path parameters in order. */
@@ -319,6 +322,7 @@ export const PATH_PARAMETERS = {
   name: UpstreamName,
   digest: Digest,
   agent: AgentId,
+  class: AgentClass,
   decision: DecisionIdSchema,
   approval: ApprovalIdSchema,
 } as const;

@@ -110,6 +110,26 @@ export const ADMIN_ERRORS = {
     'You have asked for this release already; it takes another person.',
     'Let another operator send the same release.',
   ),
+  'mode.criteria': row(
+    409,
+    'The criteria of this mode are not met.',
+    'Wait until they are, or send "override": true; who did it and why stays in the chain.',
+  ),
+  'mode.canary': row(
+    422,
+    'A class that is enforced has no canary share.',
+    'Leave the canary out, or name observe or soft-block.',
+  ),
+  'exception.scope': row(
+    422,
+    'This exception would hold for every call of the tenant.',
+    'Name an agent, a class or a tool.',
+  ),
+  'exception.same_person': row(
+    409,
+    'You made this exception; it takes another person to review it.',
+    'Let another operator look at it.',
+  ),
   'facts.key': row(
     422,
     'This is not the name of a fact.',

@@ -25,6 +25,8 @@ import { bootstrapOperators, readOperators } from './persons.ts';
 import { policyBuilder } from './policies.ts';
 import { type Projector, startProjector } from './project.ts';
 import { receiptKeyRoutes } from './receipt-keys.ts';
+import { seenReader } from './rollout-reads.ts';
+import { rolloutRoutes } from './rollout.ts';
 import { adminRoutes, type Routes } from './routes.ts';
 
 /** Number of the newest migration that reads of the audit trail need. */
@@ -71,7 +73,12 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
     const app = createApp({ log, busConnected: bus.connected });
     const authenticate = authenticator(deps.operators);
     const held = heldAsker(signedRequester(bus, secrets.macKeys));
-    const all: readonly Routes[] = [adminRoutes, auditRoutes(audit?.reads), approvalRoutes(held)];
+    const all: readonly Routes[] = [
+      adminRoutes,
+      auditRoutes(audit?.reads),
+      approvalRoutes(held),
+      rolloutRoutes(audit?.seen),
+    ];
     for (const routes of all) routes(app, { deps, authenticate });
     receiptKeyRoutes(app, { view, macKeys: secrets.macKeys });
     await app.listen({ host: config.COUNTERSIGN_ADMIN_HOST, port: config.COUNTERSIGN_ADMIN_PORT });
@@ -115,8 +122,10 @@ function openAudit(config: AdminConfig, log: Logger) {
   if (config.COUNTERSIGN_DATABASE_URL_FILE === '') return undefined;
   const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, DATABASE_CONNECTIONS_MAX);
   const watch = watchDatabase(pool, SCHEMA, log);
+  const database = openDatabase<AuditTables>(pool);
   return {
-    reads: auditReads(openDatabase<AuditTables>(pool)),
+    reads: auditReads(database),
+    seen: seenReader(database),
     fault: watch.fault,
     close: async () => {
       watch.close();
