@@ -146,6 +146,16 @@ export const ADMIN_ERRORS = {
     'This time zone is not known.',
     'Use an IANA name, such as Europe/Oslo.',
   ),
+  'budgets.ceiling': row(
+    422,
+    'This ceiling says nothing that could be held.',
+    'Name calls, cost or both; an agent only with scope agent.',
+  ),
+  'budgets.runaway': row(
+    422,
+    'This rule for run-away agents says nothing that could be held.',
+    'Name repeats, times_habit or both, and each class once.',
+  ),
   'policy.archive': row(
     422,
     'The archive cannot be read.',

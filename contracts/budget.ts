@@ -5,7 +5,7 @@
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 
-import type { Ceiling } from './control.ts';
+import type { Budgets } from './control.ts';
 
 /**
  * A worker takes units for several calls at once, and keeps what it did not need at hand for the next ones for so long.
@@ -17,6 +17,23 @@ export const TAKE_MS = 30_000;
 export const LEASE_MS = 60_000;
 /** A counter knows the names of takes and of what was given back for so long; after it nothing is given back. */
 export const TAKE_KNOWN_MS = 180_000;
+
+/** One budget that this decision drew on. */
+export const BudgetShare = Type.Object({
+  scope: Type.String(),
+  window: Type.String(),
+  unit: Type.Optional(
+    Type.Unsafe<'cost' | 'amount'>({
+      type: 'string',
+      enum: ['cost', 'amount'],
+      description: 'limit and used are millionths of it; without it they are calls.',
+    }),
+  ),
+  limit: Type.Integer(),
+  used: Type.Integer(),
+  resets_at: Type.String({ description: 'RFC 3339' }),
+});
+export type BudgetShare = Static<typeof BudgetShare>;
 
 /** What one call used of one take. `take` is `<journal>.<number>`; units are calls, or millionths. */
 export interface Draw {
@@ -84,16 +101,28 @@ export function microUnits(amount: number): number {
   return nearest / 1e6 >= amount ? nearest : nearest + 1;
 }
 
-/** What is wrong with a list of ceilings as a whole, with its place; undefined when nothing is. */
-export function ceilingsFault(
-  ceilings: readonly Ceiling[],
-): { readonly path: string; readonly detail: string } | undefined {
+/** What is wrong with budgets beyond their shape, with its place; undefined when nothing is. */
+export function budgetsFault({ ceilings, runaway = [] }: Budgets):
+  | {
+      readonly code: 'budgets.ceiling' | 'budgets.runaway';
+      readonly path: string;
+      readonly detail: string;
+    }
+  | undefined {
   for (const [index, { scope, agent, calls, cost }] of ceilings.entries()) {
-    const path = `/ceilings/${index}`;
+    const at = { code: 'budgets.ceiling', path: `/ceilings/${index}` } as const;
     if (calls === undefined && cost === undefined)
-      return { path, detail: 'A ceiling limits calls, cost, or both.' };
+      return { ...at, detail: 'A ceiling limits calls, cost, or both.' };
     if (agent !== undefined && scope !== 'agent')
-      return { path: `${path}/agent`, detail: 'Only a ceiling of scope agent may name an agent.' };
+      return { ...at, detail: 'Only a ceiling of scope agent may name an agent.' };
+  }
+  const classes = new Set<string>();
+  for (const [index, { class: name, repeats, times_habit: timesHabit }] of runaway.entries()) {
+    const at = { code: 'budgets.runaway', path: `/runaway/${index}` } as const;
+    if (repeats === undefined && timesHabit === undefined)
+      return { ...at, detail: 'A rule limits repeats, times_habit, or both.' };
+    if (classes.has(name)) return { ...at, detail: 'This class has a rule before it.' };
+    classes.add(name);
   }
   return undefined;
 }

@@ -6,6 +6,7 @@
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 
+import { BudgetShare } from './budget.ts';
 import { DecisionIdSchema, RevisionSchema, TenantIdSchema, ApprovalIdSchema } from './ids.ts';
 import { Standing } from './me.ts';
 import { isReason, type Reason } from './reasons.ts';
@@ -147,23 +148,6 @@ export const PublicReasonSchema = Type.Object({
   message: Type.String(),
   help: Type.String(),
 });
-
-/** One budget that this decision drew on. */
-export const BudgetShare = Type.Object({
-  scope: Type.String(),
-  window: Type.String(),
-  limit: Type.Integer(),
-  used: Type.Integer(),
-  unit: Type.Optional(
-    Type.Unsafe<'cost' | 'amount'>({
-      type: 'string',
-      enum: ['cost', 'amount'],
-      description: 'limit and used are millionths of it; without it they are calls.',
-    }),
-  ),
-  resets_at: Type.String({ description: 'RFC 3339' }),
-});
-export type BudgetShare = Static<typeof BudgetShare>;
 
 /** What a caller learns of a decision; the ingress adds `recorded`. */
 export const DecisionBody = Type.Object({

@@ -1,8 +1,8 @@
 /** The leaf of a decision record: what the chain keeps for ever. Nothing in it names a person or holds content. */
 import { Type, type Static } from 'typebox';
 
-import type { Draw } from './budget.ts';
-import { Ask, BudgetShare, type CallEnvelope, Durability, Verdict, Via } from './call.ts';
+import { BudgetShare, type Draw } from './budget.ts';
+import { Ask, type CallEnvelope, Durability, Verdict, Via } from './call.ts';
 import { ApprovalIdSchema, DecisionIdSchema, TenantIdSchema } from './ids.ts';
 import type { Check, Reason } from './reasons.ts';
 

@@ -2,6 +2,7 @@
 import { Type, type Static } from 'typebox';
 
 import { HELD_WORDS, type HeldAs, type NextStep } from './approval.ts';
+import { BudgetShare } from './budget.ts';
 import {
   CALL_ID_MAX,
   DEADLINE_DEFAULT_MS,
@@ -121,6 +122,10 @@ export const Me = Type.Object({
       reason: Type.Optional({ ...PublicReasonSchema, description: 'Why it is hidden.' }),
     }),
   ),
+  budgets: Type.Array(BudgetShare, {
+    description:
+      'What is used of each ceiling that applies: of tenant and agent, of the session and task of the identity, of the capability.',
+  }),
 });
 export type Me = Static<typeof Me>;
 

@@ -1,6 +1,8 @@
 /** What a caller is told about itself (GET /v1/me): neither judged nor recorded, and never an answer to a call. */
 import { Type, type Static } from 'typebox';
 
+import { BudgetShare } from './budget.ts';
+
 const instant = Type.String({ description: 'RFC 3339' });
 
 export const OwnIdentity = Type.Object({
@@ -34,5 +36,7 @@ export const Standing = Type.Object({
   tools: Type.Array(
     Type.Object({ upstream: Type.String(), name: Type.String(), reason: Type.String() }),
   ),
+  /** What is used of each ceiling that applies to the caller. */
+  budgets: Type.Array(BudgetShare),
 });
 export type Standing = Static<typeof Standing>;

@@ -10,7 +10,7 @@ import type { Me } from '#contracts/http.ts';
 
 export function register(program: Command): void {
   const verb = addVerb(program, 'whoami', {
-    summary: 'Say who an agent is here, which tools it may call, and why a tool is hidden.',
+    summary: 'Say who an agent is here, which tools it may call and why not, and its budgets left.',
     examples: [
       ['./countersign whoami', 'the agent of the demo'],
       ['./countersign whoami --capability-file FILE', 'the same agent with another capability'],
@@ -36,7 +36,7 @@ async function whoami(options: Reach & Caller): Promise<void> {
   else tell(me);
 }
 
-function tell({ identity, capability, tools }: Static<typeof Me>): void {
+function tell({ identity, capability, tools, budgets }: Static<typeof Me>): void {
   const { agent, agent_class: kind, on_behalf_of: person, actors } = identity;
   const rows = [
     ['agent', `${agent}${kind === '' ? '' : ` (${kind})`} in ${identity.tenant}`],
@@ -63,6 +63,15 @@ function tell({ identity, capability, tools }: Static<typeof Me>): void {
     ]),
   );
   if (tools.length === 0) print('there are no tools');
+  if (budgets.length === 0) return;
+  print();
+  printTable(
+    budgets.map(({ scope, window, unit, used, limit, resets_at: resetsAt }) => {
+      const shown = (count: number) => (unit === undefined ? `${count}` : `${count / 1e6}`);
+      const left = `${shown(limit - used)} of ${shown(limit)} left`;
+      return [scope, `${unit ?? 'calls'} per ${window}`, left, `until ${resetsAt}`];
+    }),
+  );
 }
 
 const because = ({ code, help }: { readonly code: string; readonly help: string }): string =>

@@ -1,5 +1,6 @@
 /** Tenants as wholes: their settings and ceilings, and what there is of them. */
 import type { ApprovalRoutes } from '#contracts/approval-route.ts';
+import { budgetsFault } from '#contracts/budget.ts';
 import {
   type ActivePolicy,
   type Budgets,
@@ -46,8 +47,16 @@ export function tenantHandlers({ view, record }: Deps): Tenants {
     },
     getBudgets: async ({ tenant }) =>
       thingOr<Budgets>(view, CONTROL_KEYS.budgets(tenant), tenant, { ceilings: [] }),
-    putBudgets: async (asked) =>
-      change(asked, { kind: 'budgets', action: 'put', target: asked.tenant, value: asked.body }),
+    putBudgets: async (asked) => {
+      const fault = budgetsFault(asked.body);
+      if (fault !== undefined) throw new AdminError(fault.code, fault.detail, { path: fault.path });
+      return change(asked, {
+        kind: 'budgets',
+        action: 'put',
+        target: asked.tenant,
+        value: asked.body,
+      });
+    },
     getRoutes: async ({ tenant }) =>
       thingOr<ApprovalRoutes>(view, CONTROL_KEYS.routes(tenant), tenant, { routes: [] }),
     putRoutes: async (asked) =>

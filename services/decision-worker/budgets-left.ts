@@ -1,5 +1,5 @@
 /** What is used of each ceiling that applies to a caller, for GET /v1/me. Reads counters, draws on none. */
-import type { BudgetShare } from '#contracts/call.ts';
+import type { BudgetShare } from '#contracts/budget.ts';
 
 import {
   type BudgetPoints,

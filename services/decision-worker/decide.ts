@@ -2,8 +2,8 @@
  * The decision on one screen: five checks in order, and the first that does not pass is the decision. Each step's
  * result is an argument of the next, so the order cannot be shuffled and no step can be skipped.
  */
-import type { Draw } from '#contracts/budget.ts';
-import type { BudgetShare, CallEnvelope, Verdict } from '#contracts/call.ts';
+import type { BudgetShare, Draw } from '#contracts/budget.ts';
+import type { CallEnvelope, Verdict } from '#contracts/call.ts';
 import type { Agent } from '#contracts/control.ts';
 import type { CheckEvidence, PolicyUse } from '#contracts/decision.ts';
 import type { ApprovalId, TenantId } from '#contracts/ids.ts';
@@ -70,11 +70,6 @@ export interface Held {
     readonly calls: number;
     readonly expiresAt: number;
   }[];
-  readonly inputText: string;
-}
-
-export interface Intent {
-  readonly task: string;
   /** The same for an argument that is added up; `total` in millionths. */
   readonly amountLimits: readonly {
     readonly link: string;
@@ -82,6 +77,11 @@ export interface Intent {
     readonly total: number;
     readonly expiresAt: number;
   }[];
+  readonly inputText: string;
+}
+
+export interface Intent {
+  readonly task: string;
   readonly inputText: string;
 }
 
@@ -116,15 +116,15 @@ export interface Release {
 /** This call's share of every ceiling that applies to it. MUST end by `spent` or `refund`. */
 export interface Reservation {
   readonly shares: readonly BudgetShare[];
+  readonly draws: readonly Draw[];
+  /** By performance.now(): one that is older than TAKE_MS may be somebody else's by now. */
+  readonly at: number;
+  readonly spent: () => void;
   readonly refund: () => void;
 }
 
 export interface Refusal<T> {
   readonly ok: false;
-  readonly draws: readonly Draw[];
-  /** By performance.now(): one that is older than TAKE_MS may be somebody else's by now. */
-  readonly at: number;
-  readonly spent: () => void;
   readonly verdict: 'block' | 'escalate';
   readonly reason: Reason;
   /** For the operator; never shown to the caller. */

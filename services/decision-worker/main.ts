@@ -13,6 +13,7 @@ import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
 import { startTracing } from '#host/tracing.ts';
 
+import { budgetsLeft } from './budgets-left.ts';
 import { approvalCheck } from './checks/approval.ts';
 import { budgetCheck } from './checks/budget.ts';
 import { capabilityCheck, type CapabilityPoints } from './checks/capability.ts';
@@ -135,7 +136,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     bundles,
     judge,
     visible: createVisible(sight),
-    me: createMe(sight),
+    me: createMe({ ...sight, budgetsLeft: budgetsLeft({ ...state, ...counters, scopeToken }) }),
     log,
     onDropped: () => dropped.add(1),
   });

@@ -3,6 +3,7 @@ import type { WorkerAnswer } from '#contracts/call.ts';
 import type { Caveat } from '#contracts/capability/caveats.ts';
 import type { Standing } from '#contracts/me.ts';
 
+import type { BudgetsLeft } from './budgets-left.ts';
 import { situation } from './checks/capability.ts';
 import type { Call, Principal } from './decide.ts';
 import { type Sight, sightOf, type VisibleParts } from './visible.ts';
@@ -12,11 +13,15 @@ const INSTANT_MAX = 253_402_300_799_999;
 /** A catalogue can be larger than one answer. */
 const TOOLS_MAX = 2_000;
 
-export function createMe(parts: VisibleParts): (call: Call) => Promise<WorkerAnswer> {
+export interface MeParts extends VisibleParts {
+  readonly budgetsLeft: BudgetsLeft;
+}
+
+export function createMe(parts: MeParts): (call: Call) => Promise<WorkerAnswer> {
   return async (call) => {
     const sight = await sightOf(parts, call);
     if ('kind' in sight) return sight;
-    const { by, hides } = sight;
+    const { by, holds, hides } = sight;
     const tools = parts.catalogue.tools(call.tenant).slice(0, TOOLS_MAX);
     const standing: Standing = {
       identity: identityOf(call, by, parts.capabilities.audience),
@@ -26,6 +31,7 @@ export function createMe(parts: VisibleParts): (call: Call) => Promise<WorkerAns
         name,
         reason: hides(upstream, name),
       })),
+      budgets: await parts.budgetsLeft(call, by, holds.token?.held),
     };
     return {
       n: call.envelope.n,

@@ -35,7 +35,7 @@ function questionOf(request: FastifyRequest): Call {
   };
 }
 
-function meOf({ identity, capability, tools }: Standing): Me {
+function meOf({ identity, capability, tools, budgets }: Standing): Me {
   const { fault, ...held } = capability;
   return {
     identity,
@@ -45,6 +45,7 @@ function meOf({ identity, capability, tools }: Standing): Me {
       visible: reason === '',
       ...why(reason),
     })),
+    budgets,
   };
 }
 

@@ -4,8 +4,7 @@
  * any race exactly the first ones fit.
  * Cost: nothing without a ceiling; one round to the broker, or none where units are at hand (points/counters.ts).
  */
-import { microUnits } from '#contracts/budget.ts';
-import type { BudgetShare } from '#contracts/call.ts';
+import { type BudgetShare, microUnits } from '#contracts/budget.ts';
 import { argumentAt } from '#contracts/capability/judge.ts';
 import type { Ceiling, TenantSettings } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
