@@ -1,0 +1,89 @@
+// Compares what callers were told with the chain: every answered allow once, no row twice, no gap, intact.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Client } from 'pg';
+
+import { type ChainFinding, chainVerifier, showHash } from '#contracts/chain.ts';
+
+export interface Compared {
+  /** Rows of the tenant's chain. */
+  readonly rows: number;
+  /** Answered allows that the chain lacks. */
+  readonly missing: number;
+  /** Decisions that stand in it more than once. */
+  readonly doubled: number;
+  readonly gaps: number;
+  readonly finding: ChainFinding | undefined;
+}
+
+export const INTACT = { missing: 0, doubled: 0, gaps: 0, finding: undefined };
+
+const PAGE = 10_000;
+const LOOK_MS = 500;
+
+interface Row {
+  readonly sequence: string;
+  readonly kind: string;
+  readonly decision_id: string;
+  readonly entry: string;
+  readonly hash: Buffer;
+}
+
+/** Waits until the chain stands still or holds everything, then compares. @param databaseUrl of the superuser */
+export async function compareWithChain(
+  { databaseUrl, tenant }: { readonly databaseUrl: string; readonly tenant: string },
+  allowed: readonly string[],
+  timeoutMs = 120_000,
+): Promise<Compared> {
+  const database = new Client({ connectionString: databaseUrl });
+  await database.connect();
+  try {
+    const deadline = Date.now() + timeoutMs;
+    for (let before = -1; ;) {
+      const compared = await compareNow(database, tenant, allowed);
+      const still = compared.rows === before;
+      if (compared.missing === 0 || (still && Date.now() > deadline)) return compared;
+      before = compared.rows;
+      await sleep(LOOK_MS);
+    }
+  } finally {
+    await database.end();
+  }
+}
+
+async function compareNow(
+  database: Client,
+  tenant: string,
+  allowed: readonly string[],
+): Promise<Compared> {
+  const missing = new Set(allowed);
+  const decisions = new Set<string>();
+  const verifier = chainVerifier(tenant);
+  let finding: ChainFinding | undefined;
+  let rows = 0;
+  let doubled = 0;
+  let gaps = 0;
+  for (let last = 0; ;) {
+    const page = await database.query<Row>(
+      `select sequence, kind, decision_id, entry, hash from chain_rows
+       where tenant = $1 and sequence > $2 order by sequence limit $3`,
+      [tenant, last, PAGE],
+    );
+    for (const { sequence, kind, decision_id: id, entry, hash } of page.rows) {
+      rows += 1;
+      if (Number(sequence) !== last + 1) gaps += 1;
+      last = Number(sequence);
+      if (finding === undefined) {
+        const next = verifier.next({ entry, hash: showHash(hash) });
+        if ('fault' in next) finding = next;
+      }
+      if (kind !== 'decision') continue;
+      if (decisions.has(id)) doubled += 1;
+      decisions.add(id);
+      missing.delete(id);
+    }
+    if (page.rows.length < PAGE) break;
+  }
+  return { rows, missing: missing.size, doubled, gaps, finding };
+}
