@@ -179,13 +179,14 @@ function look(before: Approval, at: number): Reduced {
   );
 }
 
-/** Whom to tell next and when; undefined once somebody looks at it or nobody is left. */
-function dueTier({
-  state,
-  progress,
-}: Approval):
-  | { readonly index: number; readonly at: number; readonly event: 'reached' | 'reminded' }
-  | undefined {
+interface DueTier {
+  readonly index: number;
+  readonly at: number;
+  readonly event: 'reached' | 'reminded';
+}
+
+/** Whom to tell next and when; undefined once somebody looks at it or nobody is left. A tier that is due goes first. */
+function dueTier({ state, progress }: Approval, now = 0): DueTier | undefined {
   const { plan, told, summary, acknowledgedBy, remindedAt } = progress;
   if (state !== 'pending' || acknowledgedBy !== '') return undefined;
   const next = plan.tiers[told.length];
@@ -200,7 +201,7 @@ function dueTier({
   const current = plan.tiers[told.length - 1];
   if (current === undefined || current.remind_s === 0) return reached;
   const remind = remindedAt + current.remind_s * 1_000;
-  if (reached !== undefined && reached.at <= remind) return reached;
+  if (reached !== undefined && reached.at <= Math.max(remind, now)) return reached;
   return { index: told.length - 1, at: remind, event: 'reminded' };
 }
 
