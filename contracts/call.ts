@@ -10,6 +10,7 @@ import { BudgetShare } from './budget.ts';
 import { DecisionIdSchema, RevisionSchema, TenantIdSchema, ApprovalIdSchema } from './ids.ts';
 import { Standing } from './me.ts';
 import { isReason, type Reason } from './reasons.ts';
+import { Sender } from './sender.ts';
 
 export const ARGUMENTS_BYTES_MAX = 256 * 1024;
 export const DEADLINE_DEFAULT_MS = 1_000;
@@ -69,6 +70,7 @@ export const CallEnvelope = Type.Object(
     remaining_ms: Type.Integer({ minimum: 0, maximum: DEADLINE_MAX_MS }),
     identity: name(TOKEN_CHARS_MAX),
     capability: text(TOKEN_CHARS_MAX),
+    sender: Type.Optional(Sender),
     tool: text(128),
     /** Empty = whichever upstream has a tool of this name, if it is one. */
     upstream: text(63),

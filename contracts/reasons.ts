@@ -251,6 +251,22 @@ export const REASONS = {
     'A claim of the identity is missing or malformed.',
     'Compare the claims with what the issuer was registered with.',
   ]),
+  'identity.sender': row('identity', 401, [
+    'The identity is bound to a key, and its sender did not prove to hold it.',
+    'Send the identity as "Authorization: DPoP" with a fresh proof, or over TLS with its certificate.',
+  ]),
+  'identity.proof': row('identity', 401, [
+    'The DPoP proof does not hold for this request.',
+    'Make a fresh proof (RFC 9449) for this method, this address and this identity.',
+  ]),
+  'identity.proof_replayed': row('identity', 401, [
+    'The DPoP proof was used before.',
+    'Make a fresh proof for each request.',
+  ]),
+  'identity.proof_nonce': row('identity', 401, [
+    'The DPoP proof needs the nonce of this service.',
+    'Make a fresh proof with the nonce of header DPoP-Nonce.',
+  ]),
   'identity.keys_unavailable': row(
     'identity',
     503,
@@ -350,6 +366,10 @@ export const REASONS = {
   'capability.wrong_audience': row('capability', 200, [
     'The capability is meant for somebody else.',
     ASK_CAPABILITY,
+  ]),
+  'capability.wrong_sender': row('capability', 200, [
+    'The capability is bound to a key, and its sender did not prove to hold it.',
+    'Send a DPoP proof by that key, or call over TLS with its certificate.',
   ]),
   'capability.arguments_not_covered': row('capability', 200, [
     'The capability does not cover these arguments.',

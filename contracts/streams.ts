@@ -141,6 +141,13 @@ export const BUCKETS = {
     bytesMax: 6144 * MIB,
     purpose: 'idempotency claims and answers',
   },
+  proofs: {
+    kind: 'kv',
+    // Longer than a proof is taken (sender.ts).
+    ageMaxMs: 5 * MINUTE_MS,
+    bytesMax: 512 * MIB,
+    purpose: 'DPoP proofs that were used',
+  },
   approvals: {
     kind: 'kv',
     ageMaxMs: 31 * DAY_MS,

@@ -6,6 +6,7 @@ import type { VerifiedCapability } from '#contracts/capability.ts';
 import type { Caveat, CaveatType, Scalar } from '#contracts/capability/caveats.ts';
 import { isToolPattern, matchesTool } from '#contracts/capability/tool-pattern.ts';
 import type { Json, JsonObject } from '#contracts/json.ts';
+import type { SenderKeys } from '#contracts/sender.ts';
 
 /** The call as the checks before this one have proved it; '' where something is not known. */
 export interface CapabilityCall {
@@ -19,6 +20,8 @@ export interface CapabilityCall {
   readonly tenant: string;
   readonly task: string;
   readonly audience: string;
+  /** Keys that the sender proved to hold. */
+  readonly sender: SenderKeys;
   readonly nowMs: number;
 }
 
@@ -39,6 +42,7 @@ export type CaveatFault =
   | 'capability.wrong_tenant'
   | 'capability.wrong_task'
   | 'capability.wrong_audience'
+  | 'capability.wrong_sender'
   | 'capability.arguments_not_covered'
   | 'capability.unenforceable';
 
@@ -192,7 +196,10 @@ const JUDGES: { readonly [T in CaveatType]: Judge<Extract<Caveat, { t: T }>> } =
   risk_max: () => unenforceable('risk_max'),
   rate_limit: () => unenforceable('rate_limit'),
   max_cost: () => unenforceable('max_cost'),
-  sender: () => unenforceable('sender'),
+  sender: (caveat, { sender }) =>
+    ('jkt' in caveat ? caveat.jkt === sender.jkt : caveat['x5t#S256'] === sender['x5t#S256'])
+      ? null
+      : refuse('capability.wrong_sender', 'its sender did not prove the key that it names'),
 };
 
 function refuse(code: CaveatFault, detail: string): Finding {

@@ -10,6 +10,7 @@ import type { ApprovalId, TenantId } from '#contracts/ids.ts';
 import type { JsonObject } from '#contracts/json.ts';
 import type { Obligation, PolicyInput, PolicyOutput } from '#contracts/policy.ts';
 import type { Reason } from '#contracts/reasons.ts';
+import type { SenderKeys } from '#contracts/sender.ts';
 
 /** One call as the worker judges it. `trace` collects how each check ended. */
 export interface Call {
@@ -47,6 +48,8 @@ export interface Principal {
   readonly task: string;
   readonly purpose: string;
   readonly actors: readonly string[];
+  /** Keys that the sender of this call proved to hold. */
+  readonly sender: SenderKeys;
   readonly registered: Agent;
   /** Digest of tenant, agent and person: whoever resumes or reports must have the same. */
   readonly digest: string;
@@ -54,6 +57,8 @@ export interface Principal {
     readonly issuer: string;
     readonly token: string;
     readonly expiresAt: number;
+    /** Claim `act` whole as canonical JSON, where it says more than `actors`; else empty. */
+    readonly act: string;
   };
   readonly input: PolicyInput['principal'];
   readonly inputText: string;

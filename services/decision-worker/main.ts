@@ -34,6 +34,7 @@ import { identityVerifier } from './points/issuers.ts';
 import { rolloutOf } from './points/rollout.ts';
 import { scopeToken, stateOf } from './points/state.ts';
 import { stopsOf } from './points/stops.ts';
+import { proofVerifier } from './points/proofs.ts';
 import { startWatchdog } from './points/watchdog.ts';
 import { createReceipts } from './receipts.ts';
 import { createRecorder } from './recorder.ts';
@@ -94,6 +95,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
       approval: approvalCheck(approvalEntries(await bus.bucket('approvals'), macKeys, log)),
       budget: budgetCheck({ ...state, ...counters, scopeToken }),
     },
+        prove: proofVerifier(await bus.bucket('proofs')),
     {
       durations: seconds('countersign_check_duration_seconds', 'How long each check took.'),
       failures: counter(

@@ -6,6 +6,7 @@ import type { ApprovalId, DecisionId } from '#contracts/ids.ts';
 import { canonical } from '#contracts/json.ts';
 import type { Mode } from '#contracts/mode.ts';
 import { type RecordLines, sealPayload, sha256 } from '#contracts/record.ts';
+import { NO_KEYS } from '#contracts/sender.ts';
 
 import { inputText, NOTHING_KNOWN } from './checks/policy.ts';
 import type { Call, Outcome } from './decide.ts';
@@ -133,6 +134,25 @@ function exceptionIn({ lifted }: Outcome): Pick<DecisionLeaf, 'exception'> {
   return one === undefined ? {} : { exception: one.by.slice(EXCEPTION.length) };
 }
 
+function drawsOf({ reservation }: Outcome): Pick<DecisionEvidence, 'draws'> {
+  if (reservation === undefined || reservation.draws.length === 0) return {};
+  return {
+    draws: reservation.draws.map(({ counter, take, units }) => ({ counter, take, units })),
+  };
+}
+
+function identityIn(principal: Outcome['principal']): DecisionEvidence['identity'] {
+  if (principal === undefined) return { expires_at: 0, issuer: '', token: '' };
+  const { identity, sender } = principal;
+  return {
+    ...(identity.act === '' ? {} : { act: identity.act }),
+    expires_at: identity.expiresAt,
+    issuer: identity.issuer,
+    ...(sender === NO_KEYS ? {} : { sender }),
+    token: identity.token,
+  };
+}
+
 function evidenceText(call: Call, outcome: Outcome): string {
   const { envelope } = call;
   const { principal, grant } = outcome;
@@ -143,11 +163,8 @@ function evidenceText(call: Call, outcome: Outcome): string {
     client: { address, era, name: name.toWellFormed(), version: version.toWellFormed() },
     definition_hash: call.tool.definitionHash,
     detail: outcome.detail.slice(0, DETAIL_CHARS_MAX).toWellFormed(),
-    identity: {
-      expires_at: principal?.identity.expiresAt ?? 0,
-      issuer: principal?.identity.issuer ?? '',
-      token: principal?.identity.token ?? '',
-    },
+    ...drawsOf(outcome),
+    identity: identityIn(principal),
     ...(outcome.lifted.length === 0
       ? {}
       : { lifted: outcome.lifted.map(({ by, reason }) => ({ by, reason })) }),

@@ -28,6 +28,30 @@ export const IngressConfig = Type.Object({
     description:
       'Addresses or networks of proxies whose X-Forwarded-For is believed, separated by commas.',
   }),
+  COUNTERSIGN_INGRESS_TLS_CERT_FILE: Type.String({
+    default: '',
+    description:
+      'File with the certificate (PEM, with its chain) for TLS; empty = plain HTTP. Clients are asked for a certificate and need none.',
+  }),
+  COUNTERSIGN_INGRESS_TLS_KEY_FILE: Type.String({
+    default: '',
+    description: 'File with the private key of that certificate (PEM).',
+  }),
+  COUNTERSIGN_INGRESS_TLS_CLIENT_CA_FILE: Type.String({
+    default: '',
+    description:
+      'File with CAs (PEM): then every client needs a certificate that one of them signed. Empty = any certificate counts, by its thumbprint alone.',
+  }),
+  COUNTERSIGN_INGRESS_CLIENT_CERT_HEADER: Type.String({
+    default: '',
+    pattern: '^[A-Za-z0-9-]*$',
+    description:
+      'Header in which trusted proxies name the certificate of the client (RFC 9440, or PEM with percent escapes). Empty = none is believed.',
+  }),
+  COUNTERSIGN_INGRESS_DPOP_NONCE: Type.Boolean({
+    default: false,
+    description: 'Take DPoP proofs only with a nonce of this service, at most 5 minutes old.',
+  }),
   COUNTERSIGN_UPSTREAM_CREDENTIALS_DIR: Type.String({
     default: '',
     description:
@@ -82,6 +106,13 @@ export const admissionLimits = (config: IngressConfig): AdmissionLimits => ({
 export const callersOf = (config: IngressConfig) => ({
   allowedOrigins: listOf(config.COUNTERSIGN_INGRESS_ALLOWED_ORIGINS),
   trustedProxies: listOf(config.COUNTERSIGN_INGRESS_TRUSTED_PROXIES),
+});
+
+/** How senders prove their keys. */
+export const senderOptions = (config: IngressConfig) => ({
+  certificateHeader: config.COUNTERSIGN_INGRESS_CLIENT_CERT_HEADER,
+  trustedProxies: listOf(config.COUNTERSIGN_INGRESS_TRUSTED_PROXIES),
+  nonce: config.COUNTERSIGN_INGRESS_DPOP_NONCE,
 });
 
 export const mcpOptions = (config: IngressConfig) => ({

@@ -4,8 +4,9 @@ import type { Tracing } from '#host/tracing.ts';
 
 import type { Admission } from './admission.ts';
 import type { Ask } from './ask.ts';
-import { bearerOf, bodyBytes, Refused } from './http.ts';
+import { bodyBytes, credentialsOf, Refused } from './http.ts';
 import type { Call, Caller, Parts } from './routes.ts';
+import type { ReadSender } from './sender.ts';
 
 /** What is measured of each call, after it was answered. */
 export type Measure = (via: CallEnvelope['via'], answer: WorkerAnswer, tookMs: number) => void;
@@ -13,6 +14,7 @@ export type Measure = (via: CallEnvelope['via'], answer: WorkerAnswer, tookMs: n
 export interface EntryParts {
   readonly admission: Admission;
   readonly ask: Ask;
+  readonly readSender: ReadSender;
   readonly measure: Measure;
   readonly tracing: Tracing;
 }
@@ -22,7 +24,7 @@ export function createEntry(parts: EntryParts): Pick<Parts, 'admit' | 'ask'> {
   const asked = parts.tracing.enabled ? traced(parts.ask, parts.tracing) : parts.ask;
   return {
     admit: (request) => {
-      const identity = bearerOf(request);
+      const { token: identity, scheme } = credentialsOf(request);
       const admitted = admission.admit({
         identity,
         address: request.ip,
@@ -30,12 +32,17 @@ export function createEntry(parts: EntryParts): Pick<Parts, 'admit' | 'ask'> {
         now: Date.now(),
       });
       if (typeof admitted === 'string') throw new Refused(admitted);
-      return { ...admitted, identity };
+      const sender = parts.readSender(request, scheme);
+      return sender === undefined ? { ...admitted, identity } : { ...admitted, identity, sender };
     },
     ask: async (caller: Caller, call: Call) => {
       const from = performance.now();
-      const { tenant, identity } = caller;
-      const answer = await asked({ ...call, tenant, identity });
+      const { tenant, identity, sender } = caller;
+      const answer = await asked(
+        sender === undefined
+          ? { ...call, tenant, identity }
+          : { ...call, tenant, identity, sender },
+      );
       admission.learn(caller, answer);
       measure(call.via, answer, performance.now() - from);
       return answer;

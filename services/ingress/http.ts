@@ -6,14 +6,17 @@ import Fastify, {
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
+  type FastifyServerOptions,
 } from 'fastify';
 
 import { TOKEN_CHARS_MAX } from '#contracts/call.ts';
+import { IDENTITY_ALGORITHMS } from '#contracts/control.ts';
 import { type Json, MalformedJson, type MalformedJsonCode, parseStrict } from '#contracts/json.ts';
 import { publicReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
 import type { Logger } from '#host/log.ts';
 
 import type { Question } from './ask.ts';
+import type { Tls } from './tls.ts';
 
 /**
  * A request that is refused before anybody judged it; the error handler answers with the public reason.
@@ -31,6 +34,8 @@ export interface HttpOptions {
   readonly log: Logger;
   /** Origins of web pages that may call, beside those of loopback. */
   readonly allowedOrigins: readonly string[];
+  /** Undefined = plain HTTP. */
+  readonly tls?: Tls | undefined;
   /** Addresses of proxies whose X-Forwarded-For is believed; empty = none. */
   readonly trustedProxies: readonly string[];
   /** Told of every request that was refused before a worker was asked. */
@@ -54,20 +59,13 @@ export function createHttp(
   register: (app: FastifyInstance) => void,
 ): FastifyInstance {
   const { log, trustedProxies } = options;
-  const app = Fastify({
+  const app = createServer(options.tls, {
     logger: false,
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_MS_MAX,
     keepAliveTimeout: KEEP_ALIVE_MS,
     forceCloseConnections: 'idle',
     trustProxy: trustedProxies.length === 0 ? false : [...trustedProxies],
-    http: {
-      maxHeaderSize: HEADER_BYTES_MAX,
-      headersTimeout: HEADERS_MS_MAX,
-      connectionsCheckingInterval: SLOW_SWEEP_MS,
-      // A repeated header is seen as one with a comma, and refused, instead of being dropped by taking the first.
-      joinDuplicateHeaders: true,
-    },
     clientErrorHandler: refuseConnection,
     // An address that cannot be decoded.
     frameworkErrors: (_error, _request, reply) => void refuse(reply, 'request.not_found'),
@@ -93,17 +91,35 @@ export function createHttp(
     return refuse(reply, refusal.code, refusal.message);
   });
   app.setNotFoundHandler((_, reply) => refuse(reply, 'request.not_found'));
-  endUnusedConnections(app);
+  endUnusedConnections(app, options.tls === undefined ? 'connection' : 'secureConnection');
   const methods = followMethods(app);
   register(app);
   refuseOtherMethods(app, methods);
   return app;
 }
 
+const SERVER = {
+  maxHeaderSize: HEADER_BYTES_MAX,
+  headersTimeout: HEADERS_MS_MAX,
+  connectionsCheckingInterval: SLOW_SWEEP_MS,
+  // A repeated header is seen as one with a comma, and refused, instead of being dropped by taking the first.
+  joinDuplicateHeaders: true,
+};
+
+function createServer(tls: Tls | undefined, options: FastifyServerOptions): FastifyInstance {
+  if (tls === undefined) return Fastify({ ...options, http: SERVER });
+  // Routes see no difference; only the server's own type has another name.
+  const https = { ...SERVER, ...tls };
+  return Fastify({ ...(options as object), https }) as unknown as FastifyInstance;
+}
+
 /** Node does not count a connection as idle over which nothing came yet; it would hold up the end of this process. */
-function endUnusedConnections(app: FastifyInstance): void {
+function endUnusedConnections(
+  app: FastifyInstance,
+  opened: 'connection' | 'secureConnection',
+): void {
   const unused = new Set<Socket>();
-  app.server.on('connection', (socket) => {
+  app.server.on(opened, (socket: Socket) => {
     unused.add(socket);
     socket.once('close', () => unused.delete(socket));
   });
@@ -128,24 +144,43 @@ export function sendJson(reply: FastifyReply, text: string): FastifyReply {
   return reply.header('content-type', JSON_TYPE).send(text);
 }
 
-/** Value of WWW-Authenticate (RFC 6750, section 3: no error code where no token was sent). */
+/** Value of WWW-Authenticate (RFC 6750, section 3: no error code where no token was sent; RFC 9449, section 7.1). */
 export function challenge(code: Reason): string {
+  const said = `error_description="${reasonSpec(code).text}"`;
+  const proof = PROOF_ERRORS[code];
+  if (proof !== undefined) {
+    return `DPoP realm="countersign", error="${proof}", ${said}, algs="${PROOF_ALGORITHMS}"`;
+  }
   const realm = 'Bearer realm="countersign"';
-  if (code === 'identity.missing') return realm;
-  return `${realm}, error="invalid_token", error_description="${reasonSpec(code).text}"`;
+  return code === 'identity.missing' ? realm : `${realm}, error="invalid_token", ${said}`;
 }
 
-const BEARER = /^bearer +([A-Za-z0-9._~+/=-]+)$/i;
+/** Errors of RFC 9449, section 7.1. */
+const PROOF_ERRORS: Partial<Record<Reason, string>> = {
+  'identity.sender': 'invalid_token',
+  'identity.proof': 'invalid_dpop_proof',
+  'identity.proof_replayed': 'invalid_dpop_proof',
+  'identity.proof_nonce': 'use_dpop_nonce',
+};
+const PROOF_ALGORITHMS = IDENTITY_ALGORITHMS.join(' ');
 
-/** The bearer token of a request; '' when there is none. @throws Refused identity.malformed, request.header */
-export function bearerOf(request: FastifyRequest): string {
+/** An identity as it was sent. */
+export interface Credentials {
+  readonly token: string;
+  readonly scheme: 'bearer' | 'dpop';
+}
+
+const NO_CREDENTIALS: Credentials = { token: '', scheme: 'bearer' };
+const AUTHORIZATION = /^(bearer|dpop) +([A-Za-z0-9._~+/=-]+)$/i;
+
+/** The identity of a request; token '' when there is none. @throws Refused identity.malformed, request.header */
+export function credentialsOf(request: FastifyRequest): Credentials {
   const header = request.headers.authorization;
-  if (header === undefined || header === '') return '';
+  if (header === undefined || header === '') return NO_CREDENTIALS;
   if (header.includes(',')) throw new Refused('request.header', 'Authorization is repeated.');
-  const token = BEARER.exec(header)?.[1];
-  if (token === undefined || token.length > TOKEN_CHARS_MAX)
-    throw new Refused('identity.malformed');
-  return token;
+  const [, scheme = '', token = ''] = AUTHORIZATION.exec(header) ?? [];
+  if (token === '' || token.length > TOKEN_CHARS_MAX) throw new Refused('identity.malformed');
+  return { token, scheme: scheme.length === 'dpop'.length ? 'dpop' : 'bearer' };
 }
 
 /** Name of the header with the capability. */

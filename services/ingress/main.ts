@@ -15,7 +15,7 @@ import { createAdmission } from './admission.ts';
 import { heldRoutes } from './approvals.ts';
 import { createAsk } from './ask.ts';
 import { authzenRoutes } from './authzen.ts';
-import { admissionLimits, callersOf, IngressConfig, mcpOptions } from './config.ts';
+import { admissionLimits, callersOf, IngressConfig, mcpOptions, senderOptions } from './config.ts';
 import { decisionRoutes } from './decisions.ts';
 import { documentRoutes } from './documents.ts';
 import { createEntry } from './entry.ts';
@@ -30,11 +30,18 @@ import { receiptKeyRoutes } from './receipt-keys.ts';
 import type { Parts, Routes } from './routes.ts';
 import { createSeal } from './seal.ts';
 
+import { offerNonces, senderReader } from './sender.ts';
+import { tlsOf } from './tls.ts';
 export async function start(config: IngressConfig): Promise<Running & { readonly url: string }> {
   const log = createLog('ingress', config.COUNTERSIGN_LOG_LEVEL);
   const sealKey = readKey(config.COUNTERSIGN_SEAL_KEY_FILE, 'seal key');
   const macKeys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
   const { add, closeAll } = closers(log);
+  const seal = createSeal(sealKey);
+  let url = config.COUNTERSIGN_INGRESS_PUBLIC_URL;
+  const publicUrl = () => url;
+  const tls = tlsOf(config);
+  const readSender = senderReader({ ...senderOptions(config), seal, publicUrl });
   const bus = await connectBus({
     url: config.COUNTERSIGN_NATS_URL,
     user: 'ingress',
@@ -57,11 +64,11 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
   const parts: Parts = {
     log,
     view,
-    ...createEntry({ admission, ask: asking.ask, measure, tracing }),
-    seal: createSeal(sealKey),
+    ...createEntry({ admission, ask: asking.ask, readSender, measure, tracing }),
+    seal,
     held: await watchHeld(bus, signedRequester(bus, macKeys)),
     reportOutcome: createReportOutcome(recordPublisher(bus, macKeys)),
-    publicUrl: () => url,
+    publicUrl,
   };
   const routes: Routes[] = [
     decisionRoutes,
@@ -73,9 +80,10 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
     receiptKeyRoutes,
     mcpRoutes(mcpOptions(config)),
   ];
-  const app = createHttp({ log, onRefused, ...callersOf(config) }, (to) =>
-    routes.forEach((register) => register(to, parts)),
-  );
+  const app = createHttp({ log, onRefused, tls, ...callersOf(config) }, (to) => {
+    if (config.COUNTERSIGN_INGRESS_DPOP_NONCE) offerNonces(to, seal);
+    for (const register of routes) register(to, parts);
+  });
   const listening = await app.listen({
     host: config.COUNTERSIGN_INGRESS_HOST,
     port: config.COUNTERSIGN_INGRESS_PORT,

@@ -7,21 +7,25 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { WorkerAnswer } from '#contracts/call.ts';
 import type { DecisionId, TenantId } from '#contracts/ids.ts';
 import type { OutcomeLeaf, OutcomeStatus } from '#contracts/outcome.ts';
+import type { Sender } from '#contracts/sender.ts';
 import type { ControlView } from '#host/control-view.ts';
 import type { Logger } from '#host/log.ts';
 
 import type { Admitted } from './admission.ts';
 import type { Question } from './ask.ts';
 import type { HeldCalls } from './held.ts';
+import type { InFlight } from './in-flight.ts';
 import type { Seal } from './seal.ts';
 
 /** Who asks, as far as it is known before a worker proved it. */
 export interface Caller extends Admitted {
   readonly identity: string;
+  /** What the request shows of a key of its sender; absent where it shows none. */
+  readonly sender?: Sender;
 }
 
 /** A call, without what `Caller` says. */
-export type Call = Omit<Question, 'tenant' | 'identity'>;
+export type Call = Omit<Question, 'tenant' | 'identity' | 'sender'>;
 
 /** What became of an allowed call. */
 export interface Outcome {
@@ -54,6 +58,7 @@ export interface Parts {
   readonly ask: (caller: Caller, call: Call) => Promise<WorkerAnswer>;
   readonly seal: Seal;
   readonly held: HeldCalls;
+  readonly inFlight: InFlight;
   readonly reportOutcome: ReportOutcome;
   /** Public address of this ingress, without a slash at the end. Known once the server listens. */
   readonly publicUrl: () => string;

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 
 import type { Caveat } from '#contracts/capability/caveats.ts';
 import type { CapabilityClaims } from '#contracts/capability/format.ts';
+import { NO_KEYS } from '#contracts/sender.ts';
 import type { CapabilityCall } from '#contracts/capability/judge.ts';
 
 export const CLAIMS: Omit<CapabilityClaims, 'rootJti'> = {
@@ -83,6 +84,10 @@ export const anyCall: fc.Arbitrary<CapabilityCall> = fc.record({
   tenant: fc.constantFrom('demo', 'demo', 'demo', 'other'),
   task: fc.constantFrom('task-1', ''),
   audience: fc.constantFrom('gateway', ''),
+  sender: fc.constantFrom(NO_KEYS, {
+    jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I',
+    'x5t#S256': 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0',
+  }),
   nowMs: fc.integer({ min: 1_699_999_999_000, max: 1_700_000_101_000 }),
 });
 

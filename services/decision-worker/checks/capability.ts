@@ -68,6 +68,7 @@ export function situation(call: Call, by: Principal, audience: string) {
     task: by.task !== '' ? by.task : (call.envelope.task_id ?? ''),
     audience,
     nowMs: call.at,
+    sender: by.sender,
   };
 }
 

@@ -1,5 +1,6 @@
 /** Reads agent, person and chain of actors out of a verified token (RFC 8693, section 4.1). Pure. */
 import type { Issuer } from '#contracts/control.ts';
+import { canonical, type Json } from '#contracts/json.ts';
 
 import type { Claims } from './identity.ts';
 
@@ -22,6 +23,8 @@ export function readClaims(payload: Payload, names: Issuer['claims'] = {}): Clai
   const actors = actorsOf(payload['act']);
   if (typeof actors === 'string') return actors;
   const acted = actors.length > 0;
+  const act = acted ? actText(payload['act']) : '';
+  if (act === undefined) return 'act cannot be recorded';
   const agent = actors[0] ?? textOf(payload, names.agent ?? 'sub', CLAIM_CHARS_MAX);
   if (agent === '') return `no agent in claim ${acted ? 'act' : (names.agent ?? 'sub')}`;
   const named = names.person === undefined ? '' : textOf(payload, names.person, CLAIM_CHARS_MAX);
@@ -32,6 +35,7 @@ export function readClaims(payload: Payload, names: Issuer['claims'] = {}): Clai
     agent,
     person,
     actors: acted ? actors : [agent],
+    act,
     workflow: textOf(payload, names.workflow ?? 'workflow', CLAIM_CHARS_MAX),
     session: textOf(payload, names.session ?? 'session_id', CLAIM_CHARS_MAX),
     task: textOf(payload, names.task ?? 'task_id', CLAIM_CHARS_MAX),
@@ -56,4 +60,17 @@ function actorsOf(act: unknown): string[] | string {
     if (actors.length > WALK_MAX) return 'the chain of actors has no end';
   }
   return actors;
+}
+
+/** The chain as canonical JSON where it says more than who acts; empty = its actors are all of it. */
+function actText(act: unknown): string | undefined {
+  let more = false;
+  for (let next = act; next !== undefined; next = (next as Payload)['act']) {
+    more ||= Object.keys(next as Payload).some((name) => name !== 'sub' && name !== 'act');
+  }
+  try {
+    return more ? canonical(act as Json) : ''; // parsed from JSON
+  } catch {
+    return undefined;
+  }
 }

@@ -7,8 +7,10 @@ import type { TenantId } from '#contracts/ids.ts';
 import { canonical } from '#contracts/json.ts';
 import type { PolicyInput } from '#contracts/policy.ts';
 import type { Reason } from '#contracts/reasons.ts';
+import { NO_KEYS, type SenderKeys } from '#contracts/sender.ts';
 
 import { block, type Call, type Checks, pass, type Principal } from '../decide.ts';
+import { provenKeys, type ProveKey } from './sender.ts';
 
 /** What a verified token says, by the claim names that its issuer was registered with. */
 export interface Claims {
@@ -19,6 +21,8 @@ export interface Claims {
   readonly task: string;
   readonly purpose: string;
   readonly actors: readonly string[];
+  /** Claim `act` whole as canonical JSON, where it says more than `actors`; else empty. */
+  readonly act: string;
 }
 
 export interface VerifiedIdentity {
@@ -27,6 +31,8 @@ export interface VerifiedIdentity {
   readonly token: string;
   readonly expiresAt: number;
   readonly claims: Claims;
+  /** Keys that its sender must prove to hold; NO_KEYS itself = none. */
+  readonly bound: SenderKeys;
 }
 
 export interface IdentityPoints {
@@ -36,6 +42,7 @@ export interface IdentityPoints {
     tenant: TenantId,
     at: number,
   ) => Promise<VerifiedIdentity | { readonly fault: Reason; readonly detail: string }>;
+  readonly prove: ProveKey;
   readonly agent: (tenant: TenantId, id: string) => Agent | undefined;
   readonly digest: (tenant: TenantId, agent: string, person: string) => string;
   readonly pseudonym: (tenant: TenantId, person: string) => string;
@@ -61,6 +68,12 @@ export function identityCheck(points: IdentityPoints): Checks['identity'] {
     const { tenant } = call;
     const identity = await points.verify(call.envelope.identity, tenant, call.at);
     if ('fault' in identity) return block(identity.fault, identity.detail);
+    let sender = NO_KEYS;
+    if (call.envelope.sender !== undefined || identity.bound !== NO_KEYS) {
+      const proven = await provenKeys(call, identity.bound, points.prove);
+      if ('fault' in proven) return block(proven.fault, proven.detail);
+      sender = proven;
+    }
     const registered = points.agent(tenant, identity.claims.agent);
     if (registered === undefined) {
       const found = describe(tenant, { identity, registered: {}, points, asserted: '' });
@@ -73,12 +86,13 @@ export function identityCheck(points: IdentityPoints): Checks['identity'] {
     if (fault !== '') return block(fault, `issuer ${principal.identity.issuer}`, principal);
     const asserted = call.envelope.asserted?.id ?? '';
     if (asserted === '' || asserted === principal.person || asserted === principal.agent) {
-      return pass(principal);
+      return pass(sender === NO_KEYS ? principal : { ...principal, sender });
     }
     if (registered.enforcement_point !== true) {
       return block('identity.not_enforcement_point', 'another subject was named', principal);
     }
-    return pass(describe(tenant, { identity, registered, points, asserted }));
+    const described = describe(tenant, { identity, registered, points, asserted });
+    return pass(sender === NO_KEYS ? described : { ...described, sender });
   };
 }
 
@@ -122,7 +136,13 @@ function describe(
     actors: claims.actors,
     registered,
     digest: points.digest(tenant, claims.agent, person),
-    identity: { issuer: identity.issuer, token: identity.token, expiresAt: identity.expiresAt },
+    sender: NO_KEYS,
+    identity: {
+      issuer: identity.issuer,
+      token: identity.token,
+      expiresAt: identity.expiresAt,
+      act: claims.act,
+    },
     input,
     inputText: canonical(input),
   };

@@ -82,7 +82,7 @@ export function createCallIds(bucket: KV): CallIds {
 }
 
 /** The revision of a conditional write, or undefined when another one came first. */
-const won = (write: Promise<number>): Promise<number | undefined> =>
+export const won = (write: Promise<number>): Promise<number | undefined> =>
   write.catch((error: unknown) => {
     if ((error as { code?: number }).code === WRONG_LAST_SEQUENCE) return undefined;
     throw error;

@@ -14,6 +14,7 @@ import type { ControlView } from '#host/control-view.ts';
 
 import { readClaims } from '../checks/claims.ts';
 import type { IdentityPoints, VerifiedIdentity } from '../checks/identity.ts';
+import { boundKeys } from '../checks/sender.ts';
 import { keysOf, REMOTE_KEPT_MS } from './issuer-keys.ts';
 
 /** What JWT-SVIDs may be signed with (JWT-SVID, section 2.3). */
@@ -139,11 +140,13 @@ async function verifyToken(
   }
   const claims = readClaims(payload, issuer.claims);
   if (typeof claims === 'string') return { fault: 'identity.claims', detail: claims };
+  const bound = boundKeys(payload['cnf']);
+  if (typeof bound === 'string') return { fault: 'identity.claims', detail: bound };
   // A time beyond I-JSON's integers could not stand in a record.
   const expiresAt = Math.min(Math.floor((payload.exp ?? 0) * 1_000), Number.MAX_SAFE_INTEGER);
   return {
     from,
-    identity: { issuer: from.id, token: digest, expiresAt, claims },
+    identity: { issuer: from.id, token: digest, expiresAt, claims, bound },
     notBefore: (payload.nbf ?? 0) * 1_000,
     until: issuer.jwks === undefined ? at + REMOTE_KEPT_MS : Number.POSITIVE_INFINITY,
   };

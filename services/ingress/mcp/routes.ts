@@ -1,6 +1,7 @@
 /** MCP at /mcp/{upstream}: Streamable HTTP of both eras over one address, each message to the file that knows it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
+import { IDENTITY_ALGORITHMS } from '#contracts/control.ts';
 import { parseStrict } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 
@@ -204,6 +205,8 @@ function metadataRoute(app: FastifyInstance, parts: Parts, options: McpOptions):
       resource: `${parts.publicUrl()}/mcp/${encodeURIComponent(upstream)}`,
       ...(servers.length === 0 ? {} : { authorization_servers: servers }),
       bearer_methods_supported: ['header'],
+      dpop_signing_alg_values_supported: IDENTITY_ALGORITHMS,
+      tls_client_certificate_bound_access_tokens: true,
     };
     return sendJson(reply, JSON.stringify(document));
   });

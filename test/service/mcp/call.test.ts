@@ -237,6 +237,8 @@ describe('a call that does not run', () => {
     expect(await metadata.json()).toEqual({
       resource: `${gateway.url}/mcp/rec`,
       bearer_methods_supported: ['header'],
+      dpop_signing_alg_values_supported: expect.arrayContaining(['ES256', 'EdDSA']) as string[],
+      tls_client_certificate_bound_access_tokens: true,
     });
   });
 });

@@ -127,7 +127,7 @@ describe('a capability', () => {
       'that its sender must prove',
       [{ t: 'sender', jkt: 'A'.repeat(43) }],
       {},
-      'capability.unenforceable',
+      'capability.wrong_sender',
     ],
   ];
   it.each(cases)('%s is refused', async (_name, caveats, question, expected) => {

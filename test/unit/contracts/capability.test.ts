@@ -25,6 +25,7 @@ import {
 } from '#contracts/capability/judge.ts';
 import { MalformedCapability } from '#contracts/capability/malformed.ts';
 import type { Json } from '#contracts/json.ts';
+import { NO_KEYS } from '#contracts/sender.ts';
 import { anyCall, anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
 import { runs, runsTimeout } from '#test/support/runs.ts';
 
@@ -43,6 +44,7 @@ const CALL: CapabilityCall = {
   tool: 'read_a',
   upstream: 'shop',
   arguments: { amount: 3 },
+  sender: NO_KEYS,
   agent: 'agent-a',
   actors: ['agent-a'],
   tenant: 'demo',

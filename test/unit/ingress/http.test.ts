@@ -7,9 +7,9 @@ import { publicReason, type Reason, reasonSpec } from '#contracts/reasons.ts';
 import { createLog } from '#host/log.ts';
 
 import {
-  bearerOf,
   bodyOf,
   capabilityOf,
+  credentialsOf,
   createHttp,
   refuse,
   sendJson,
@@ -28,7 +28,7 @@ function server() {
     (app) => {
       app.post('/echo', async (request, reply) => sendJson(reply, JSON.stringify(bodyOf(request))));
       app.get('/who', async (request, reply) =>
-        sendJson(reply, JSON.stringify([bearerOf(request), capabilityOf(request)])),
+        sendJson(reply, JSON.stringify([credentialsOf(request).token, capabilityOf(request)])),
       );
       app.get('/refuse/:code', async (request, reply) =>
         refuse(reply, (request.params as { code: Reason }).code),

@@ -255,6 +255,7 @@ const CALL = {
   tenant: 'demo',
   task: 'task-1',
   audience: 'https://gateway.example',
+  sender: { jkt: '', 'x5t#S256': '' },
   now_ms: 1_700_000_100_000,
 };
 type Refusal = readonly [code: string, index: number, type: string] | null;
@@ -327,10 +328,14 @@ const JUDGED: readonly [name: string, caveats: readonly string[], call: object, 
   ['unenforceable-risk-max', ['{"t":"risk_max","risk_max":50}'], {}, ['unenforceable', 0, 'risk_max']],
   ['unenforceable-rate-limit', ['{"t":"rate_limit","rate_per_min":60}'], {}, ['unenforceable', 0, 'rate_limit']],
   ['unenforceable-max-cost', ['{"t":"max_cost","max_cents":500}'], {}, ['unenforceable', 0, 'max_cost']],
-  ['unenforceable-sender-certificate', [
+  ['sender-not-proved', ['{"t":"sender","jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}'], {}, ['wrong_sender', 0, 'sender']],
+  ['sender-proved', ['{"t":"sender","jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}'], { sender: { jkt: '0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I', 'x5t#S256': '' } }, null],
+  ['sender-proved-by-certificate', [
     '{"t":"sender","x5t#S256":"A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}',
-  ], {}, ['unenforceable', 0, 'sender']],
-  ['unenforceable-sender', ['{"t":"sender","jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}'], {}, ['unenforceable', 0, 'sender']],
+  ], { sender: { jkt: '', 'x5t#S256': 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0' } }, null],
+  ['sender-thumbprint-of-another-kind', [
+    '{"t":"sender","x5t#S256":"A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"}',
+  ], { sender: { jkt: 'A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0', 'x5t#S256': '' } }, ['wrong_sender', 0, 'sender']],
 ];
 
 function write(folder: string, name: string, vector: object): void {
