@@ -189,6 +189,15 @@ export const Durability = Type.Union([
 ]);
 export type Durability = Static<typeof Durability>;
 
+/** Whom a kill switch can name in a call, as the worker proved it (stop.ts). */
+export const CallScope = Type.Object({
+  actors: Type.Array(Type.String()),
+  person: Type.String(),
+  workflow: Type.String(),
+  sessions: Type.Array(Type.String()),
+});
+export type CallScope = Static<typeof CallScope>;
+
 /** A worker's answer to one call. */
 export const WorkerAnswer = Type.Union([
   Type.Object({
@@ -209,6 +218,8 @@ export const WorkerAnswer = Type.Union([
     principal: Type.String({ description: 'Digest of tenant, agent and person' }),
     upstream: Type.String(),
     session: Type.String(),
+    /** With an allow that the ingress forwards. */
+    scope: Type.Optional(CallScope),
     /** True when this answer was given before (same call_id): it must not be forwarded again. */
     repeated: Type.Boolean(),
   }),
@@ -224,6 +235,7 @@ export const WorkerAnswer = Type.Union([
     kind: Type.Literal('visible'),
     agent: Type.String(),
     principal: Type.String(),
+    scope: Type.Optional(CallScope),
     tools: Type.Array(
       Type.Object({ name: Type.String(), visible: Type.Boolean(), reason: Type.String() }),
     ),

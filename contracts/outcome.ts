@@ -5,7 +5,8 @@ import { DecisionIdSchema, TenantIdSchema } from './ids.ts';
 
 /**
  * executed: the tool ran. failed: it ran and failed. refused_late: the enforcement point refused it after all
- * (late answer, obligation not met, caller gone before it was sent). unknown: nobody knows whether it ran.
+ * (late answer, obligation not met, caller gone or upstream not to be reached before it was sent). unknown: nobody knows whether it ran.
+ * aborted: a kill switch cut it off on its way; nobody knows whether it ran.
  * delivered: the answer reached an asker that reports nothing itself.
  */
 export const OutcomeStatus = Type.Union([
@@ -13,6 +14,7 @@ export const OutcomeStatus = Type.Union([
   Type.Literal('failed'),
   Type.Literal('refused_late'),
   Type.Literal('unknown'),
+  Type.Literal('aborted'),
   Type.Literal('delivered'),
 ]);
 export type OutcomeStatus = Static<typeof OutcomeStatus>;

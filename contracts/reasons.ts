@@ -524,6 +524,10 @@ export const REASONS = {
     'A call with this call_id was begun and its end is not known.',
     'Find out whether it ran before you repeat it under a new call_id.',
   ]),
+  'call.killed': row('request', 502, [
+    'An operator stopped this call while it was on its way.',
+    'Whether it ran is unknown. Do not repeat it; ask the person you work for.',
+  ]),
   'call.in_progress': row(
     'request',
     503,

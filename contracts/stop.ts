@@ -7,6 +7,8 @@ import { hash } from 'node:crypto';
 
 import { Type, type Static } from 'typebox';
 
+import { PLATFORM, type TenantId } from './ids.ts';
+
 /** Any id as its issuer writes it. No control characters. */
 const StoppedId = Type.String({ pattern: '^[^\\u0000-\\u001f\\u007f]{1,256}$' });
 
@@ -101,6 +103,46 @@ export const Switch = Type.Object(
   closed,
 );
 export type Switch = Static<typeof Switch>;
+
+/** What a kill switch can stop in a call. */
+export interface Stoppable {
+  readonly tenant: TenantId;
+  readonly tool: string;
+  readonly upstream: string;
+  readonly actors: readonly string[];
+  readonly person: string;
+  readonly workflow: string;
+  /** The identity's and the one that the call names. */
+  readonly sessions: readonly string[];
+}
+
+/** Scope of the widest engaged switch that stops this call, for the operator; empty = none. */
+export function killedBy(
+  call: Stoppable,
+  engaged: (tenant: TenantId, scope: SwitchScope, id: string) => boolean,
+): SwitchScope | '' {
+  const is = (scope: SwitchScope, id: string) => id !== '' && engaged(call.tenant, scope, id);
+  if (engaged(PLATFORM, 'global', '')) return 'global';
+  if (engaged(call.tenant, 'tenant', '')) return 'tenant';
+  if (call.actors.some((actor) => is('agent', actor))) return 'agent';
+  if (is('tool', call.tool)) return 'tool';
+  if (is('upstream', call.upstream)) return 'upstream';
+  if (is('person', call.person)) return 'person';
+  if (is('workflow', call.workflow)) return 'workflow';
+  return call.sessions.some((session) => is('session', session)) ? 'session' : '';
+}
+
+/** Where a switch stands. */
+export interface SwitchPlace extends Pick<Switch, 'scope' | 'id'> {
+  readonly tenant: string;
+}
+
+/** Whether this one switch stops this call. */
+export const inScope = (place: SwitchPlace, call: Stoppable): boolean =>
+  killedBy(
+    call,
+    (tenant, scope, id) => tenant === place.tenant && scope === place.scope && id === place.id,
+  ) !== '';
 
 /** What the leaf of the event names. The leaf stays for good, so a person stands in the payload only, not even hashed. */
 export const stopTarget = (kind: string, id: string): string =>

@@ -18,6 +18,7 @@ import { shardOf } from '#contracts/subjects.ts';
 import { NotFirst, NotRecorded } from '#host/publish.ts';
 import type { Tracing } from '#host/tracing.ts';
 
+import { callScopeOf } from './checks/stopped.ts';
 import {
   type Call,
   type Checks,
@@ -259,6 +260,9 @@ function answerOf(
     principal: principal?.digest ?? '',
     upstream: call.tool.upstream,
     session: envelope.session_id ?? principal?.session ?? '',
+    ...(envelope.forwards && verdict === 'allow' && principal !== undefined
+      ? { scope: callScopeOf(call, principal) }
+      : {}),
     repeated: false,
   };
 }

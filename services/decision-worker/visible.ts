@@ -2,6 +2,7 @@ import type { WorkerAnswer } from '#contracts/call.ts';
 /** Which tools of an upstream a caller may see: by identity and capability alone. Not a verdict, not recorded. */
 import { type Grant, judgeVisibility } from '#contracts/capability/judge.ts';
 import { type Reason, reasonSpec } from '#contracts/reasons.ts';
+import { killedBy } from '#contracts/stop.ts';
 
 import {
   type CapabilityPoints,
@@ -9,7 +10,7 @@ import {
   type KnownCapability,
   situation,
 } from './checks/capability.ts';
-import { killedBy, revokedBy, stoppableOf, type Stops, withdrawnBy } from './checks/stopped.ts';
+import { callScopeOf, revokedBy, stoppableOf, type Stops, withdrawnBy } from './checks/stopped.ts';
 import type { Call, Checks, Principal } from './decide.ts';
 import { refused } from './judge.ts';
 import type { Catalogue } from './points/catalogue.ts';
@@ -46,7 +47,8 @@ export function createVisible(parts: VisibleParts): (call: Call) => Promise<Work
       const reason = hides(upstream, name);
       return { name, visible: reason === '', reason };
     });
-    return { n, kind: 'visible', agent: by.agent, principal: by.digest, tools };
+    const scope = callScopeOf(call, by);
+    return { n, kind: 'visible', agent: by.agent, principal: by.digest, tools, scope };
   };
 }
 

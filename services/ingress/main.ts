@@ -22,6 +22,7 @@ import { createEntry } from './entry.ts';
 import { watchHeld } from './held.ts';
 import { createHttp } from './http.ts';
 import { watchIssuers } from './identity-peek.ts';
+import { watchInFlight } from './in-flight.ts';
 import { mcpRoutes } from './mcp/routes.ts';
 import { meRoutes } from './me.ts';
 import { createMeasure } from './measure.ts';
@@ -29,19 +30,19 @@ import { createReportOutcome, outcomeRoutes } from './outcome.ts';
 import { receiptKeyRoutes } from './receipt-keys.ts';
 import type { Parts, Routes } from './routes.ts';
 import { createSeal } from './seal.ts';
-
 import { offerNonces, senderReader } from './sender.ts';
 import { tlsOf } from './tls.ts';
+
 export async function start(config: IngressConfig): Promise<Running & { readonly url: string }> {
   const log = createLog('ingress', config.COUNTERSIGN_LOG_LEVEL);
   const sealKey = readKey(config.COUNTERSIGN_SEAL_KEY_FILE, 'seal key');
   const macKeys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
-  const { add, closeAll } = closers(log);
   const seal = createSeal(sealKey);
   let url = config.COUNTERSIGN_INGRESS_PUBLIC_URL;
   const publicUrl = () => url;
   const tls = tlsOf(config);
   const readSender = senderReader({ ...senderOptions(config), seal, publicUrl });
+  const { add, closeAll } = closers(log);
   const bus = await connectBus({
     url: config.COUNTERSIGN_NATS_URL,
     user: 'ingress',
@@ -60,13 +61,13 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
   const asking = createAsk(bus, { inFlightMax: config.COUNTERSIGN_CALLS_IN_FLIGHT_MAX, onStray });
   add('calls', asking.close);
   const admission = createAdmission(admissionLimits(config), watchIssuers(view), view);
-  let url = config.COUNTERSIGN_INGRESS_PUBLIC_URL;
   const parts: Parts = {
     log,
     view,
     ...createEntry({ admission, ask: asking.ask, readSender, measure, tracing }),
     seal,
     held: await watchHeld(bus, signedRequester(bus, macKeys)),
+    inFlight: watchInFlight(view),
     reportOutcome: createReportOutcome(recordPublisher(bus, macKeys)),
     publicUrl,
   };

@@ -116,6 +116,7 @@ const SHOWN = {
   'budget.unavailable': 'service/worker/refusals.test.ts',
   'call.conflict': 'service/worker/call-ids.test.ts',
   'call.unknown': 'service/worker/refusals.test.ts',
+  'call.killed': 'service/mcp/kill.test.ts',
   'call.in_progress': 'service/worker/call-ids.test.ts',
   'call.unavailable': 'service/worker/refusals.test.ts',
   'evidence.too_large': 'service/worker/call-ids.test.ts',

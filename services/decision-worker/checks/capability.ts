@@ -11,9 +11,10 @@ import type { StandingGrant } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
+import { killedBy } from '#contracts/stop.ts';
 
 import { block, type Call, type Checks, type Held, pass, type Principal } from '../decide.ts';
-import { killedBy, revokedBy, stoppableOf, type Stops, withdrawnBy } from './stopped.ts';
+import { revokedBy, stoppableOf, type Stops, withdrawnBy } from './stopped.ts';
 
 /** A capability whose signatures hold and whose root was minted here. */
 export interface KnownCapability extends VerifiedCapability {

@@ -1,10 +1,11 @@
+import type { CallScope } from '#contracts/call.ts';
 /**
  * What stops a call whatever else would allow it: an engaged kill switch, a revocation of its caller or of a link of
  * its capability. Pure, a handful of look-ups in memory.
  */
 import type { VerifiedCapability } from '#contracts/capability.ts';
-import { PLATFORM, type TenantId } from '#contracts/ids.ts';
-import type { RevocationKind, SwitchScope } from '#contracts/stop.ts';
+import type { TenantId } from '#contracts/ids.ts';
+import type { RevocationKind, Stoppable, SwitchScope } from '#contracts/stop.ts';
 
 import type { Call, Principal } from '../decide.ts';
 
@@ -13,27 +14,12 @@ export interface Stops {
   readonly engaged: (tenant: TenantId, scope: SwitchScope, id: string) => boolean;
 }
 
-/** What a kill switch can stop in a call. */
-export interface Stoppable {
-  readonly tenant: TenantId;
-  readonly tool: string;
-  readonly upstream: string;
-  readonly actors: readonly string[];
-  readonly person: string;
-  readonly workflow: string;
-  /** The identity's and the one that the call names. */
-  readonly sessions: readonly string[];
-}
-
-/** The call as kill switches see it. */
-export function stoppableOf(
-  { tenant, envelope, tool }: Pick<Call, 'tenant' | 'envelope' | 'tool'>,
+/** What only a worker knows of a call that a kill switch may stop on its way. */
+export function callScopeOf(
+  { envelope }: Pick<Call, 'envelope'>,
   by: Pick<Principal, 'agent' | 'actors' | 'person' | 'workflow' | 'session'>,
-): Stoppable {
+): CallScope {
   return {
-    tenant,
-    tool: envelope.tool,
-    upstream: tool.upstream,
     actors: [by.agent, ...by.actors],
     person: by.person,
     workflow: by.workflow,
@@ -41,17 +27,13 @@ export function stoppableOf(
   };
 }
 
-/** Scope of the widest engaged switch that stops this call, for the operator; empty = none. */
-export function killedBy(call: Stoppable, engaged: Stops['engaged']): SwitchScope | '' {
-  const is = (scope: SwitchScope, id: string) => id !== '' && engaged(call.tenant, scope, id);
-  if (engaged(PLATFORM, 'global', '')) return 'global';
-  if (engaged(call.tenant, 'tenant', '')) return 'tenant';
-  if (call.actors.some((actor) => is('agent', actor))) return 'agent';
-  if (is('tool', call.tool)) return 'tool';
-  if (is('upstream', call.upstream)) return 'upstream';
-  if (is('person', call.person)) return 'person';
-  if (is('workflow', call.workflow)) return 'workflow';
-  return call.sessions.some((session) => is('session', session)) ? 'session' : '';
+/** The call as kill switches see it. */
+export function stoppableOf(
+  call: Pick<Call, 'tenant' | 'envelope' | 'tool'>,
+  by: Parameters<typeof callScopeOf>[1],
+): Stoppable {
+  const { tenant, envelope, tool } = call;
+  return { tenant, tool: envelope.tool, upstream: tool.upstream, ...callScopeOf(call, by) };
 }
 
 /**

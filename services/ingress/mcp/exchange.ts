@@ -1,12 +1,13 @@
 /** One request of an agent to an upstream, and the steps that all MCP methods share. */
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
-import { DEADLINE_DEFAULT_MS, type WorkerAnswer } from '#contracts/call.ts';
+import { type CallScope, DEADLINE_DEFAULT_MS, type WorkerAnswer } from '#contracts/call.ts';
 import { canonical, type JsonObject } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 import { RECEIPT_HEADER, RECEIPT_META } from '#contracts/receipt.ts';
 
 import { capabilityOf } from '../http.ts';
+import type { Journey } from '../in-flight.ts';
 import type { Call, Caller, Parts } from '../routes.ts';
 import { NoCredential } from './credential.ts';
 import { type Fault, faultOf } from './fault.ts';
@@ -142,12 +143,10 @@ export function takeOver(
  * The signal that ends the way to the upstream. In the new era a client cancels by closing its stream; in the old one
  * a closed stream means nothing: what became of the call is still to be learned, for as long as an answer may take.
  */
-export function signalOf({
-  reply,
-  era,
-  target,
-}: Pick<Exchange, 'reply' | 'era' | 'target'>): AbortSignal {
-  const controller = new AbortController();
+export function signalOf(
+  { reply, era, target }: Pick<Exchange, 'reply' | 'era' | 'target'>,
+  controller = new AbortController(),
+): AbortSignal {
   reply.raw.once('close', () => {
     if (reply.raw.writableFinished) return;
     if (era === '2026-07-28') controller.abort();
@@ -157,9 +156,33 @@ export function signalOf({
   return controller.signal;
 }
 
-/** The signal of a stream that only listens: nothing is to be learned from it when its client is gone. */
-export const listeningSignal = (exchange: Exchange): AbortSignal =>
-  AbortSignal.any([signalOf({ ...exchange, era: '2026-07-28' }), exchange.stopping]);
+/** A request on its way to the upstream, which a kill switch may cut off. Whoever entered MUST leave. */
+export interface Way extends Journey {
+  readonly signal: AbortSignal;
+}
+
+/** Enters the way. A stream that only listens ends with its client: nothing is to be learned from it any more. */
+export function enterWay(
+  exchange: Exchange,
+  what: {
+    readonly action: string;
+    readonly listens: boolean;
+    readonly scope: CallScope | undefined;
+  },
+): Way {
+  const { parts, caller, target, stopping } = exchange;
+  const { action, listens, scope = UNKNOWN_SCOPE } = what;
+  const controller = new AbortController();
+  const call = { tenant: caller.tenant, tool: action, upstream: target.name, ...scope };
+  const journey = parts.inFlight.enter(call, () => controller.abort());
+  const signal = listens
+    ? AbortSignal.any([signalOf({ ...exchange, era: '2026-07-28' }, controller), stopping])
+    : signalOf(exchange, controller);
+  return { ...journey, signal };
+}
+
+/** A worker of an earlier version does not say whom the call is for. */
+const UNKNOWN_SCOPE: CallScope = { actors: [], person: '', workflow: '', sessions: [] };
 
 /** Why an upstream gave no answer, as a reason. @throws what is no failure of an upstream */
 export function awayReason({ parts, target }: Exchange, error: unknown): Reason {

@@ -11,15 +11,15 @@ import { sendJson } from '../http.ts';
 import {
   awayReason,
   callOf,
+  enterWay,
   type Exchange,
   isForeign,
   isSessionGone,
-  listeningSignal,
   noSession,
   ownsSession,
   send,
-  signalOf,
   takeOver,
+  type Way,
 } from './exchange.ts';
 import { faultOf } from './fault.ts';
 import { callIdOf, type RequestMessage, wantsReceipt } from './message.ts';
@@ -90,7 +90,28 @@ export async function forward(
   }
   if (isLate(owed)) return stop('refused_late', 'decided too late', 'service.timeout');
   if (exchange.reply.raw.destroyed) return stop('refused_late', 'caller gone', 'service.timeout');
-  const signal = governed.listens ? listeningSignal(exchange) : signalOf(exchange);
+  const { action, listens } = governed;
+  const way = enterWay(exchange, { action, listens, scope: decision.scope });
+  try {
+    const killed = way.killedBy();
+    if (killed !== '')
+      return await stop('refused_late', `kill switch: ${killed}`, 'capability.killed');
+    await travel(exchange, governed, decision, { owed, way });
+  } finally {
+    way.leave();
+  }
+}
+
+/** There and back. */
+async function travel(
+  exchange: Exchange,
+  governed: Governed,
+  decision: Decided,
+  { owed, way }: { readonly owed: Owed; readonly way: Way },
+): Promise<void> {
+  const stop = (status: OutcomeStatus, why: string, code: Reason) =>
+    stopped(exchange, governed, decision, { status, why, code });
+  const { signal } = way;
   const receipt = exchange.target.receipts ? decision.receipt : undefined;
   const sending = { body: governed.body(receipt), signal, silent: governed.listens, receipt };
   const response = await send(exchange, sending).catch((error: unknown) =>
@@ -98,8 +119,11 @@ export async function forward(
   );
   if (typeof response === 'string') {
     const unsent = response === 'service.upstream_unreachable';
+    const killed = way.killedBy();
+    if (killed !== '') return stop('aborted', `kill switch: ${killed}`, 'call.killed');
     const why = signal.aborted ? 'cancelled by the caller' : 'no answer of the upstream';
-    return stop(unsent ? 'failed' : 'unknown', why, response);
+    // Not sent is not run: budget-settler gives back what it drew.
+    return stop(unsent ? 'refused_late' : 'unknown', why, response);
   }
   if (isForeign(response)) {
     response.body.destroy();
@@ -116,7 +140,7 @@ export async function forward(
   const { listens, wrap } = governed;
   const tell = (code: Reason) => governed.tell(failedText(code, decision), decision);
   const asked = wantsReceipt(governed.message) ? decision.receipt : undefined;
-  const settlement = settle(exchange, owed, { signal, listens, receipt: asked, wrap, tell });
+  const settlement = settle(exchange, owed, { way, listens, receipt: asked, wrap, tell });
   await relay(takeOver(exchange), response, settlement);
 }
 

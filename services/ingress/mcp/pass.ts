@@ -4,18 +4,19 @@ import type { Reason } from '#contracts/reasons.ts';
 
 import {
   awayReason,
+  enterWay,
   type Exchange,
   forwarded,
   idIn,
   isForeign,
   isSessionGone,
-  listeningSignal,
   noSession,
   proveCaller,
   send,
   type Sending,
   signalOf,
   takeOver,
+  type Way,
 } from './exchange.ts';
 import { faultOf, faultText } from './fault.ts';
 import { elicitsUrls, isObject, TASKS_EXTENSION } from './message.ts';
@@ -118,9 +119,18 @@ export async function endSession(exchange: Exchange): Promise<void> {
  * when its client is gone; what becomes of a call is learned by whoever comes back for it. @throws Fault
  */
 export async function listen(exchange: Exchange): Promise<void> {
-  await proveCaller(exchange);
+  const { scope } = await proveCaller(exchange);
+  const way = enterWay(exchange, { action: '', listens: true, scope });
+  try {
+    if (way.killedBy() !== '') throw faultOf('capability.killed', { status: 403 });
+    await listenOn(exchange, way);
+  } finally {
+    way.leave();
+  }
+}
+
+async function listenOn(exchange: Exchange, way: Way): Promise<void> {
   const { request, session, parts } = exchange;
-  const signal = listeningSignal(exchange);
   const from = request.headers['last-event-id'];
   const cursor =
     typeof from === 'string' && session !== undefined
@@ -134,12 +144,12 @@ export async function listen(exchange: Exchange): Promise<void> {
     exchange,
     {
       body: '',
-      signal,
+      signal: way.signal,
       method: 'GET',
       silent: true,
       ...(cursor === undefined ? {} : { lastEventId: cursor.eventId }),
     },
-    { settlement: owed === null ? listening(exchange) : resuming(exchange, owed) },
+    { settlement: owed === null ? listening(exchange) : resuming(exchange, owed, way) },
   );
 }
 
@@ -152,10 +162,12 @@ const listening = (exchange: Exchange): Settlement => ({
 });
 
 /** The answer is settled as on the stream of its own call. An end without one changes nothing: it can be asked for again. */
-function resuming(exchange: Exchange, owed: Owed): Settlement {
+function resuming(exchange: Exchange, owed: Owed, way: Way): Settlement {
   const tell = (code: Reason) => faultText(faultOf(code, { id: owed.id }));
-  const settlement = settle(exchange, owed, { signal: NEVER, listens: false, tell });
-  return { ...settlement, lost: async () => '', paused: () => undefined };
+  const settlement = settle(exchange, owed, { way, listens: false, tell });
+  return {
+    ...settlement,
+    lost: async (why) => (way.killedBy() === '' ? '' : settlement.lost(why)),
+    paused: () => way.killedBy() === '',
+  };
 }
-
-const NEVER = new AbortController().signal;

@@ -28,8 +28,8 @@ export interface Settlement {
   readonly answered: (answer: Answered) => Promise<string>;
   /** No answer came and none will; the text is sent in its place, '' = nothing. */
   readonly lost: (why: string) => Promise<string>;
-  /** No answer came, but the agent can take the stream up again: it holds the id of an event. */
-  readonly paused?: () => void;
+  /** No answer came, but the agent can take the stream up again: it holds the id of an event. False = it shall not. */
+  readonly paused?: () => boolean;
   /** Id of an event as the agent gets it; '' = none. */
   readonly eventId: (id: string) => string;
 }
@@ -88,8 +88,8 @@ async function relayEvents(
   } catch (error) {
     why = `the stream broke: ${error instanceof Error ? error.name : ''}`;
   }
-  if (!seen.answered && seen.resumable && settlement.paused !== undefined) settlement.paused();
-  else if (!seen.answered) {
+  const waits = !seen.answered && seen.resumable && settlement.paused?.() === true;
+  if (!seen.answered && !waits) {
     const text = await settlement.lost(why);
     if (text !== '') await out.write(Buffer.from(`data: ${text}\n\n`));
   }

@@ -3,7 +3,7 @@ import type { JsonObject } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 import { RECEIPT_META } from '#contracts/receipt.ts';
 
-import type { Exchange } from './exchange.ts';
+import type { Exchange, Way } from './exchange.ts';
 import { isObject } from './message.ts';
 import { redacted } from './obligations.ts';
 import { becameOf, recordOutcome } from './outcomes.ts';
@@ -11,8 +11,7 @@ import { changedResult, type Settlement } from './relay.ts';
 import { type Owed, sealCursor } from './resume.ts';
 
 interface SettleOptions {
-  /** Aborted when the caller cancelled. */
-  readonly signal: AbortSignal;
+  readonly way: Pick<Way, 'signal' | 'killedBy'>;
   /** A stream that lives until its client ends it. */
   readonly listens: boolean;
   /** For the agent that asked for one, with the result. */
@@ -27,12 +26,13 @@ interface SettleOptions {
 export function settle(
   exchange: Exchange,
   owed: Owed,
-  { signal, listens, receipt, wrap, tell }: SettleOptions,
+  { way, listens, receipt, wrap, tell }: SettleOptions,
 ): Settlement {
   const { unresumed } = exchange;
   const lost = async (error: string): Promise<void> => {
     // A stream that listens ends when its client has heard enough.
-    const status = listens ? 'executed' : 'unknown';
+    const ended = listens ? 'executed' : 'unknown';
+    const status = way.killedBy() === '' ? ended : 'aborted';
     await recordOutcome(exchange, owed, { status, detail: { error } });
   };
   return {
@@ -47,11 +47,18 @@ export function settle(
       return wrap === undefined ? text : wrapped(text, owed, wrap);
     },
     lost: async (why) => {
-      await lost(signal.aborted ? 'cancelled by the caller' : why);
+      const killed = way.killedBy();
+      if (killed !== '') {
+        await lost(`kill switch: ${killed}`);
+        return tell('call.killed');
+      }
+      await lost(way.signal.aborted ? 'cancelled by the caller' : why);
       return listens ? '' : tell('service.upstream_away');
     },
     paused: () => {
+      if (way.killedBy() !== '') return false;
       unresumed.expect(owed.decisionId, () => lost('nobody came back for the answer'));
+      return true;
     },
     eventId: eventIdsOf(exchange, owed),
   };

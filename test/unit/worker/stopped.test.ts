@@ -3,12 +3,11 @@
 import { describe, expect, it } from 'vitest';
 
 import type { TenantId } from '#contracts/ids.ts';
+import { inScope, killedBy, type Stoppable, type SwitchScope } from '#contracts/stop.ts';
 import type { ControlView } from '#host/control-view.ts';
 
 import {
-  killedBy,
   revokedBy,
-  type Stoppable,
   stoppableOf,
   withdrawnBy,
 } from '../../../services/decision-worker/checks/stopped.ts';
@@ -131,6 +130,8 @@ describe('a kill switch', () => {
     const { stops, put } = feed();
     put(`switch.${tenant}.${scope}.x`, { scope, id });
     expect(killedBy(STOPPABLE, stops.engaged)).toBe(expected);
+    const place = { tenant, scope: scope as SwitchScope, id };
+    expect(inScope(place, STOPPABLE)).toBe(expected !== '');
     put(`switch.${tenant}.${scope}.x`, null);
     expect(killedBy(STOPPABLE, stops.engaged)).toBe('');
   });
