@@ -115,7 +115,7 @@ async function worker() {
   });
   await bundles.settled(TENANT);
   const verifier = () => identityVerifier(view);
-  const opener = () => capabilityOpener([masterKey], keyed);
+  const opener = () => capabilityOpener([masterKey], keyed, () => undefined);
   const noProof = () => Promise.reject(new Error('nobody sends a proof'));
   const identity = (verify = verifier()) =>
     identityCheck({ verify, prove: noProof, digest: principalDigest, ...state });

@@ -11,6 +11,7 @@ import { register as audit } from './commands/audit.ts';
 import { register as bench } from './commands/bench.ts';
 import { register as budget } from './commands/budget.ts';
 import { register as call } from './commands/call.ts';
+import { register as compat } from './commands/compat.ts';
 import { register as conformance } from './commands/conformance.ts';
 import { register as doctor } from './commands/doctor.ts';
 import { register as down } from './commands/down.ts';
@@ -49,6 +50,7 @@ const VERBS = [
   issuer,
   agent,
   upstream,
+  compat,
   tools,
   budget,
   audit,

@@ -21,6 +21,7 @@ import { APPROVAL_OPERATIONS } from './approval-api.ts';
 import { ApprovalRoutes } from './approval-route.ts';
 import { AUDIT_OPERATIONS } from './audit-api.ts';
 import { UpstreamName } from './call.ts';
+import { CompatRequest, CompatShown } from './compat.ts';
 import {
   Agent,
   AgentId,
@@ -290,6 +291,18 @@ export const ADMIN_OPERATIONS = {
 
   getBudgets: get(`${TENANT}/budgets`, 'Ceilings of a tenant.', item(Budgets)),
   putBudgets: put(`${TENANT}/budgets`, 'operator', 'Set all ceilings of a tenant.', Budgets),
+
+  getCompat: {
+    ...get(`${TENANT}/compat`, "What of IntentGate's is switched on.", item(CompatShown)),
+    role: 'operator',
+  },
+  putCompat: put(
+    `${TENANT}/compat`,
+    'admin',
+    "Accept tokens of IntentGate's key, or answer its route POST /v1/mcp; what is left out is off.",
+    CompatRequest,
+  ),
+  deleteCompat: remove(`${TENANT}/compat`, 'admin', "Switch off all of IntentGate's."),
 
   getRoutes: get(
     `${TENANT}/routes`,

@@ -95,6 +95,12 @@ export const ADMIN_ERRORS = {
   ),
   'tool.repeated': row(422, 'The batch has this tool twice.', 'Send each tool once.'),
   'agent.unknown': row(422, 'This agent is not registered.', 'Put the agent first.'),
+  'compat.key': row(422, 'This is no key.', 'Give the key as base64.'),
+  'compat.taken': row(
+    422,
+    'Tokens that name this tenant are taken.',
+    'Name another tenant, as the tokens of your key do.',
+  ),
   'capability.terms': row(
     422,
     'A capability with these terms cannot be made.',

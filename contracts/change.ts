@@ -7,6 +7,7 @@ import { Compile, type Validator } from 'typebox/compile';
 
 import { ApprovalRoutes } from './approval-route.ts';
 import { ToolName, UpstreamName } from './call.ts';
+import { Compat } from './compat.ts';
 import {
   ActivePolicy,
   Agent,
@@ -65,6 +66,8 @@ export const CHANGES = {
   switch: { engage: SwitchOrder, release: SwitchOrder },
   mode: { set: ModeOrder },
   exception: { put: ExceptionOrder, review: ExceptionStep, end: ExceptionStep },
+  /** A key in it is sealed. */
+  compat: { put: Compat, delete: Nothing },
 } as const satisfies Partial<Record<ControlKind, Readonly<Record<string, TSchema>>>>;
 
 type Changes = typeof CHANGES;

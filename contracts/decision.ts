@@ -29,8 +29,13 @@ export const DecisionLeaf = Type.Object(
     budget: Type.Array(BudgetShare),
     capability: Type.Object({
       id: Type.String(),
-      /** standing = the registered agent's own grant. */
-      kind: Type.Union([Type.Literal('token'), Type.Literal('standing'), Type.Literal('none')]),
+      /** standing = the registered agent's own grant. compat = a token of an imported key, not minted here. */
+      kind: Type.Union([
+        Type.Literal('token'),
+        Type.Literal('compat'),
+        Type.Literal('standing'),
+        Type.Literal('none'),
+      ]),
       root: Type.String(),
     }),
     /** Salted commitments: arguments, call, evidence, input. */

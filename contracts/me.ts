@@ -18,10 +18,11 @@ export const OwnIdentity = Type.Object({
 });
 
 export const OwnCapability = Type.Object({
-  kind: Type.Unsafe<'token' | 'standing' | 'none'>({
+  kind: Type.Unsafe<'token' | 'compat' | 'standing' | 'none'>({
     type: 'string',
-    enum: ['token', 'standing', 'none'],
-    description: 'What the request sent, what is registered for the agent, or neither that holds.',
+    enum: ['token', 'compat', 'standing', 'none'],
+    description:
+      'What the request sent (compat: of an imported key), what is registered for the agent, or neither that holds.',
   }),
   id: Type.String({ description: 'Of a token: names it in records.' }),
   caveats: Type.Array(Type.Record(Type.String(), Type.Unknown()), {

@@ -29,6 +29,7 @@ export type ControlKind =
   | 'switch'
   | 'mode'
   | 'exception'
+  | 'compat'
   | 'read'
   | 'alert';
 

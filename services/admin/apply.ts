@@ -39,6 +39,7 @@ const PLAIN = {
   upstream: CONTROL_KEYS.upstream,
   budgets: CONTROL_KEYS.budgets,
   routes: CONTROL_KEYS.routes,
+  compat: CONTROL_KEYS.compat,
   operator: (_: string, id: string) => CONTROL_KEYS.operator(id),
 } as const;
 

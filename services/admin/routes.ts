@@ -6,6 +6,7 @@ import { adminOpenApi } from '#contracts/admin-openapi.ts';
 
 import { mount } from './app.ts';
 import { capabilityHandlers } from './capabilities.ts';
+import { compatHandlers } from './compat.ts';
 import type { AdminHandlers, Deps } from './deps.ts';
 import { factHandlers } from './facts.ts';
 import { issuerHandlers } from './issuers.ts';
@@ -33,6 +34,7 @@ export const adminRoutes: Routes = (app, { deps, authenticate }) => {
     ...upstreamHandlers(deps),
     ...toolHandlers(deps),
     ...capabilityHandlers(deps),
+    ...compatHandlers(deps),
     ...revocationHandlers(deps),
     ...switchHandlers(deps),
     ...policyHandlers(deps),

@@ -66,7 +66,7 @@ export interface Principal {
 
 /** What the caller may do at most. */
 export interface Held {
-  readonly kind: 'token' | 'standing' | 'none';
+  readonly kind: 'token' | 'compat' | 'standing' | 'none';
   readonly id: string;
   readonly root: string;
   /** Counters that every call under this capability draws on. */

@@ -30,6 +30,7 @@ import { createCallIds } from './points/call-ids.ts';
 import { capabilityOpener } from './points/capabilities.ts';
 import { catalogueOf } from './points/catalogue.ts';
 import { createCounters } from './points/counters.ts';
+import { importedKeysOf } from './points/imported-keys.ts';
 import { identityVerifier } from './points/issuers.ts';
 import { rolloutOf } from './points/rollout.ts';
 import { scopeToken, stateOf } from './points/state.ts';
@@ -77,7 +78,11 @@ export async function start(config: WorkerConfig): Promise<Running> {
   const rollout = rolloutOf(view);
   const bundles = createBundles(view, await bus.objects('bundles'), { watchdog, log });
   const capabilities: CapabilityPoints = {
-    open: capabilityOpener(capabilityKeys, await bus.bucket('keyed')),
+    open: capabilityOpener(
+      capabilityKeys,
+      await bus.bucket('keyed'),
+      importedKeysOf(view, capabilityKeys),
+    ),
     audience: config.COUNTERSIGN_CAPABILITY_AUDIENCE,
   };
   const counters = createCounters(bus, log);

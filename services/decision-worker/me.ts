@@ -60,6 +60,6 @@ function identityOf(call: Call, by: Principal, audience: string): Standing['iden
 function capabilityOf({ holds }: Sight): Standing['capability'] {
   const { grant, token, fault } = holds;
   const caveats = (grant?.caveats ?? []).map((caveat: Caveat) => ({ ...caveat }));
-  const kind = grant === undefined ? 'none' : token === undefined ? 'standing' : 'token';
+  const kind = grant === undefined ? 'none' : (token?.held.kind ?? 'standing');
   return { kind, id: token?.jti ?? '', caveats, fault };
 }

@@ -108,10 +108,10 @@ export function grantOf(grant: StandingGrant, tenant: TenantId, agent: string): 
 }
 
 /** What record and policy see of a verified capability. */
-export function heldOf(capability: VerifiedCapability): Held {
+export function heldOf(capability: VerifiedCapability, kind: 'token' | 'compat'): Held {
   const until = (expiresAt(capability) ?? 0) * 1_000;
   return {
-    kind: 'token',
+    kind,
     id: capability.jti,
     root: capability.rootJti,
     callLimits: limits(capability).flatMap((limit) =>
