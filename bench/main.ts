@@ -12,13 +12,22 @@ import { endChildren } from './children.ts';
 import { memory } from './memory.ts';
 import { overload } from './overload.ts';
 import { profile } from './profile.ts';
+import { receipts } from './receipt-cost.ts';
 import type { Row } from './rows.ts';
 import { soak } from './soak.ts';
 import { speed } from './speed.ts';
 import { steps } from './steps.ts';
 import { tableText } from './table.ts';
 
-const ROWS: Readonly<Record<string, Row>> = { speed, overload, memory, soak, steps, profile };
+const ROWS: Readonly<Record<string, Row>> = {
+  speed,
+  overload,
+  memory,
+  soak,
+  steps,
+  profile,
+  receipts,
+};
 const ROUNDS = 5;
 
 async function main(): Promise<void> {

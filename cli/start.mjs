@@ -1,4 +1,4 @@
-// What `npm run up|down|conformance|bench` and `npm test` call. Plain JavaScript for Node 20 with nothing installed:
+// What `npm run up|down|conformance|bench|torture` and `npm test` call. Plain JavaScript for Node 20 with nothing installed:
 // installs the packages when needed, then hands over to cli/main.ts on the Node 24 that came with them.
 
 import { execFileSync, spawn } from 'node:child_process';
@@ -7,7 +7,7 @@ import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const VERBS = ['up', 'down', 'test', 'conformance', 'bench'];
+const VERBS = ['up', 'down', 'test', 'conformance', 'bench', 'torture'];
 /** Type stripping without a flag or warning; see engines of the packages we use. */
 const NODE_FLOOR = [24, 12];
 const START_FLOOR = [20, 0];

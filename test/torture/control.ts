@@ -1,0 +1,60 @@
+// The control of the power cuts: with the broker's sync switched off a cut MUST lose answered allows. One that loses
+// nothing shows that the cuts cut nothing, and makes the whole run void.
+
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { CHECKOUT } from '#cli/local/places.ts';
+
+import { compareWithChain } from '../support/chain-compare.ts';
+import { startLive } from '../support/live.ts';
+import { startLoad } from '../support/load.ts';
+import { makeDisk } from '../support/power-cut.ts';
+import { cutNow } from './episode.ts';
+
+export interface Control {
+  readonly answered_allows: number;
+  readonly lost: number;
+  /** True when nothing was lost. */
+  readonly void: boolean;
+}
+
+const DISK_MIB = 4_096;
+const LOAD_MS = 3_000;
+const WAIT_MS = 15_000;
+
+export async function controlRun(place: string, log: (line: string) => void): Promise<Control> {
+  const disk = await makeDisk(place, DISK_MIB);
+  const natsConf = join(place, 'nats.conf');
+  const shipped = await readFile(join(CHECKOUT, 'compose', 'nats.conf'), 'utf8');
+  await writeFile(natsConf, shipped.replace('sync_interval: always', 'sync_interval: "10m"'));
+  const live = await startLive({ dir: disk.dir, natsConf });
+  try {
+    await live.system.halt('audit-chainer'); // what it has chained is on another disk write's word
+    const load = startLoad(live, 32);
+    await sleep(LOAD_MS);
+    const answered = [...load.seen.allowed];
+    const after = await cutNow(live, disk, 'cut');
+    await load.stop();
+    const lost = await lostAfter(after.dir, answered).finally(() => after.remove());
+    log(
+      `control without sync: ${lost} of ${answered.length} answered allows are lost by a cut, as they must`,
+    );
+    return { answered_allows: answered.length, lost, void: lost === 0 };
+  } finally {
+    await live.close();
+    await disk.remove();
+  }
+}
+
+async function lostAfter(dir: string, answered: readonly string[]): Promise<number> {
+  const second = await startLive({ dir }).catch(() => undefined);
+  if (second === undefined) return answered.length; // not even a start was possible
+  try {
+    const databaseUrl = second.system.databaseAdminUrl;
+    return (await compareWithChain({ databaseUrl, tenant: 'demo' }, answered, WAIT_MS)).missing;
+  } finally {
+    await second.close();
+  }
+}

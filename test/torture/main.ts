@@ -1,0 +1,65 @@
+// `npm run torture -- --minutes N`: kills every process of a system under load again and again, cuts its power where
+// that can be simulated, and counts what callers were told against the chain. Prints figures, writes JSON, exits 1 when
+// anything is missing, double, out of sequence or broken.
+
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cpus, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { CHECKOUT } from '#cli/local/places.ts';
+
+import { randomOf } from '../support/crash-run.ts';
+import { whyNoPowerCut } from '../support/power-cut.ts';
+import { controlRun } from './control.ts';
+import { episode, NOTHING, sumOf } from './episode.ts';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
+    json: { type: 'string' },
+  },
+});
+
+const log = (line: string) => console.error(`${new Date().toISOString().slice(11, 19)}  ${line}`);
+
+async function main(): Promise<boolean> {
+  const startedAt = new Date();
+  const seed = Number(values.seed);
+  const noPower = await whyNoPowerCut();
+  if (noPower !== '') log(`POWER CUTS ARE SKIPPED: ${noPower}. Only processes are killed.`);
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-torture-'));
+  await chmod(folder, 0o755); // Postgres runs as another user
+  try {
+    const control = noPower === '' ? await controlRun(join(folder, 'control'), log) : undefined;
+    const deadline = performance.now() + Number(values.minutes) * 60_000;
+    const random = randomOf(seed);
+    let total = NOTHING;
+    while (performance.now() < deadline) {
+      const place = join(folder, `episode-${total.episodes}`);
+      total = sumOf(total, await episode({ place, deadline, random, power: noPower === '', log }));
+    }
+    const report = {
+      command: `npm run torture -- --minutes ${values.minutes} --seed ${seed}`,
+      started_at: startedAt.toISOString(),
+      machine: { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version },
+      power_cuts_skipped: noPower,
+      control,
+      ...total,
+    };
+    const stamp = startedAt.toISOString().slice(0, 19).replaceAll(':', '');
+    const file = values.json ?? join(CHECKOUT, '.countersign', 'torture', `${stamp}.json`);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
+    console.log(`${JSON.stringify(report, null, 2)}\nFigures: ${file}`);
+    if (control?.void === true)
+      log('VOID: the control without sync lost nothing, so the cuts prove nothing');
+    const { missing, doubled, gaps, broken_chains: broken } = total;
+    return missing + doubled + gaps + broken === 0 && control?.void !== true;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+process.exit((await main()) ? 0 : 1);
