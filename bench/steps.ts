@@ -126,6 +126,8 @@ async function worker() {
     draw: () => Promise.reject(new Error('there is no ceiling')),
     spent: () => undefined,
     giveBack: () => undefined,
+    runawayLimits: () => Promise.resolve([]),
+    onRunaway: () => undefined,
     scopeToken,
   };
   const checks = {

@@ -509,6 +509,15 @@ export const REASONS = {
     ['The capability has no calls left.', 'Ask for a fresh capability.'],
     LIFT,
   ),
+  'budget.runaway': row(
+    'budget',
+    200,
+    [
+      'This agent repeats itself, or calls far more than it usually does.',
+      'Stop and look at what it does; it may go on in the next minute.',
+    ],
+    { retryable: true, liftable: true },
+  ),
   'budget.unavailable': row(
     'budget',
     200,

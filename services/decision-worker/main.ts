@@ -13,6 +13,7 @@ import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
 import { startTracing } from '#host/tracing.ts';
 
+import { createAlerts } from './alerts.ts';
 import { budgetsLeft } from './budgets-left.ts';
 import { approvalCheck } from './checks/approval.ts';
 import { budgetCheck } from './checks/budget.ts';
@@ -20,6 +21,7 @@ import { capabilityCheck, type CapabilityPoints } from './checks/capability.ts';
 import { identityCheck } from './checks/identity.ts';
 import { intentCheck } from './checks/intent.ts';
 import { policyCheck } from './checks/policy.ts';
+import { runawayLimits } from './checks/runaway.ts';
 import { WorkerConfig } from './config.ts';
 import { guarded } from './guard.ts';
 import { createJudge } from './judge.ts';
@@ -87,6 +89,8 @@ export async function start(config: WorkerConfig): Promise<Running> {
   };
   const counters = createCounters(bus, log);
   add('refunds', counters.settled);
+  const publish = recordPublisher(bus, macKeys);
+  const alert = createAlerts(publish, log);
   const checks = guarded(
     {
       identity: identityCheck({
@@ -119,7 +123,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     log,
   });
   add('receipt keys', receipts.close);
-  const recorder = createRecorder(recordPublisher(bus, macKeys), RECORD_TIMEOUT_MS, receipts.sign);
+  const recorder = createRecorder(publish, RECORD_TIMEOUT_MS, receipts.sign);
   const decisions = counter<{ verdict: string; reason: string }>(
     'countersign_decisions',
     'Answers by verdict and reason.',

@@ -113,6 +113,7 @@ const SHOWN = {
   'policy.unavailable': 'unit/worker/decide.test.ts',
   'budget.exhausted': 'service/worker/budget.test.ts',
   'budget.capability_exhausted': 'service/worker/decisions.test.ts',
+  'budget.runaway': 'service/worker/runaway-agents.test.ts',
   'budget.unavailable': 'service/worker/refusals.test.ts',
   'call.conflict': 'service/worker/call-ids.test.ts',
   'call.unknown': 'service/worker/refusals.test.ts',

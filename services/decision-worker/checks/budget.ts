@@ -6,7 +6,7 @@
  */
 import { type BudgetShare, microUnits } from '#contracts/budget.ts';
 import { argumentAt } from '#contracts/capability/judge.ts';
-import type { Ceiling, TenantSettings } from '#contracts/control.ts';
+import type { Ceiling, RunawayRule, TenantSettings } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import type { Reason } from '#contracts/reasons.ts';
 import { type BudgetWindow, SUBJECTS } from '#contracts/subjects.ts';
@@ -14,6 +14,7 @@ import { type BudgetWindow, SUBJECTS } from '#contracts/subjects.ts';
 import {
   block,
   type Call,
+  type Checked,
   type Checks,
   type Held,
   pass,
@@ -21,12 +22,16 @@ import {
   type Reservation,
 } from '../decide.ts';
 import type { Counters, Drawn } from '../points/counters.ts';
+import type { RunawayLimits } from './runaway.ts';
 import { windowAt } from './windows.ts';
 
 export interface BudgetPoints extends Pick<Counters, 'draw' | 'spent' | 'giveBack'> {
   readonly ceilings: (tenant: TenantId) => readonly Ceiling[];
   readonly settings: (tenant: TenantId) => TenantSettings;
   readonly scopeToken: (text: string) => string;
+  readonly runaway: (tenant: TenantId, agentClass: string) => RunawayRule | undefined;
+  readonly runawayLimits: RunawayLimits;
+  readonly onRunaway: (call: Call, by: Principal, limit: Limit) => void;
 }
 
 /** A counter that applies to a call, and what the call wants of it. */
@@ -58,35 +63,50 @@ export function budgetCheck(points: BudgetPoints): Checks['budget'] {
       ...ceilingLimits(points, call, by, grant?.cost ?? 0),
       ...capabilityLimits(points, call, under),
     ];
+    const rule = points.runaway(call.tenant, by.agentClass);
+    if (rule !== undefined) applies.push(...(await points.runawayLimits(rule, call, by)));
     const limits = applies.length === 0 ? applies : lowest(applies);
     if (limits.length === 0) return NOTHING;
+    const refuse = (over: Limit) => {
+      if (over.exhausted === 'budget.runaway') points.onRunaway(call, by, over);
+      return block<Reservation>(over.exhausted, wordsOf(over));
+    };
     const above = limits.find(({ units, limit }) => units > limit);
-    if (above !== undefined) return exhausted(above);
+    if (above !== undefined) return refuse(above);
     const at = performance.now();
     const drawn = await Promise.allSettled(limits.map((limit) => points.draw(limit)));
-    return sumUp(points, limits, { drawn, at });
+    return sumUp(points, limits, { drawn, at, refuse });
   };
 }
 
 function sumUp(
   points: BudgetPoints,
   limits: readonly Limit[],
-  { drawn, at }: { readonly drawn: readonly PromiseSettledResult<Drawn>[]; readonly at: number },
-): ReturnType<typeof exhausted> | ReturnType<typeof pass<Reservation>> {
+  {
+    drawn,
+    at,
+    refuse,
+  }: {
+    readonly drawn: readonly PromiseSettledResult<Drawn>[];
+    readonly at: number;
+    readonly refuse: (over: Limit) => Checked<Reservation>;
+  },
+): Checked<Reservation> {
   const results = drawn.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
   const draws = results.flatMap((result) => (result?.fits === true ? [result.draw] : []));
   const refund = () => points.giveBack(draws);
   const failed = results.includes(undefined);
   const over = limits.find((_, index) => results[index]?.fits === false);
   if (failed || over !== undefined) refund();
-  if (over !== undefined) return exhausted(over);
+  if (over !== undefined) return refuse(over);
   if (failed) return block('budget.unavailable', 'a counter did not answer');
-  const shares = limits.map((limit, index) => share(limit, results[index]?.used ?? 0));
+  const shares = limits.flatMap((limit, index) =>
+    limit.exhausted === 'budget.runaway' ? [] : [share(limit, results[index]?.used ?? 0)],
+  );
   return pass({ shares, draws, at, spent: () => points.spent(draws), refund });
 }
 
-const exhausted = ({ exhausted: reason, scope, window, limit, unit }: Limit) =>
-  block<Reservation>(reason, `${scope} ${window}: ${limit} ${unit}`);
+const wordsOf = ({ scope, window, limit, unit }: Limit) => `${scope} ${window}: ${limit} ${unit}`;
 
 /** One counter once, with its lowest limit: a ceiling of all agents and one of this agent count the same calls. */
 export function lowest(limits: readonly Limit[]): Limit[] {

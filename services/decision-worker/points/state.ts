@@ -6,6 +6,7 @@ import {
   type Budgets,
   type Ceiling,
   CONTROL_KEYS,
+  type RunawayRule,
   type TenantSettings,
 } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
@@ -16,6 +17,7 @@ export interface State {
   readonly agent: (tenant: TenantId, id: string) => Agent | undefined;
   readonly settings: (tenant: TenantId) => TenantSettings;
   readonly ceilings: (tenant: TenantId) => readonly Ceiling[];
+  readonly runaway: (tenant: TenantId, agentClass: string) => RunawayRule | undefined;
   readonly fact: (
     tenant: TenantId,
     key: string,
@@ -46,6 +48,10 @@ export function stateOf(view: ControlView, pseudonymKey: Uint8Array): State {
       view.get<TenantSettings>(CONTROL_KEYS.tenant(tenant))?.value ?? NO_SETTINGS,
     ceilings: (tenant) =>
       view.get<Budgets>(CONTROL_KEYS.budgets(tenant))?.value?.ceilings ?? NO_CEILINGS,
+    runaway: (tenant, agentClass) =>
+      view
+        .get<Budgets>(CONTROL_KEYS.budgets(tenant))
+        ?.value?.runaway?.find(({ class: name }) => name === agentClass),
     fact: (tenant, key) => facts.get(CONTROL_KEYS.fact(tenant, key)),
     factsRevision: () => view.revision(),
     pseudonym: (tenant, person) =>

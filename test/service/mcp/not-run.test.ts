@@ -47,7 +47,7 @@ const call = (to: string, tool: string, headers: Record<string, string> = {}) =>
 
 test.each<[name: string, to: string, tool: string, code: Reason, status: string, sent: number]>([
   ['an obligation nobody here knows', 'there', 'watermark', 'policy.obligation', 'refused_late', 0],
-  ['no server', 'gone', 'look', 'service.upstream_unreachable', 'failed', 0],
+  ['no server', 'gone', 'look', 'service.upstream_unreachable', 'refused_late', 0],
   ['a server that hangs up', 'there', 'hang_up', 'service.upstream_away', 'unknown', 1],
   ['a server that refuses us', 'there', 'refuse', 'service.upstream_failed', 'failed', 1],
 ])('%s', async (...[, to, tool, code, status, sent]) => {

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import type { Draw } from '#contracts/budget.ts';
 import { encodeRecords } from '#contracts/record.ts';
@@ -147,14 +147,11 @@ describe('a worker that lives', () => {
     const counter = freshCounter();
     const one = await worker();
     const draw = await one.take(counter);
-    const real = performance.now;
-    performance.now = () => real.call(performance) + 31_000; // stood still, then continued
-    try {
-      one.giveBack([draw]);
-      await one.settled();
-    } finally {
-      performance.now = real;
-    }
+    const stoodStill = performance.now() + 31_000;
+    const clock = vi.spyOn(performance, 'now').mockReturnValue(stoodStill);
+    one.giveBack([draw]);
+    await one.settled();
+    clock.mockRestore();
     expect(await peek(counter)).toBe(1);
     await one.kill();
     const { pass, given } = await settler();
