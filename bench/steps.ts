@@ -17,7 +17,7 @@ import { macHeader } from '#contracts/mac.ts';
 import { encodeRecords, type RecordLines } from '#contracts/record.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import type { ControlView } from '#host/control-view.ts';
-import { counter, seconds } from '#host/metrics.ts';
+import { counter } from '#host/metrics.ts';
 import type { KV, ObjectStore } from '#host/nats.ts';
 
 import { approvalCheck } from '../services/decision-worker/checks/approval.ts';
@@ -241,7 +241,8 @@ export const steps: Row = async ({ table, quick }) => {
   const recorded: RecordLines[] = [];
   const judge = createJudge({
     checks: guarded(checks, {
-      durations: seconds('bench_check_seconds', 'For the bench.'),
+      runs: counter('bench_checks', 'For the bench.'),
+      seconds: counter('bench_check_seconds', 'For the bench.'),
       failures: counter('bench_failures', 'For the bench.'),
       onError: (_check, error) => {
         throw error;

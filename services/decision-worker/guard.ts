@@ -2,9 +2,8 @@
  * Observation and fail-closed around the five checks, from outside and once: duration, metric, trace, and a throw
  * becomes a block with `<check>.unavailable`. The checks themselves know none of it.
  */
-import type { Attributes, Counter, Histogram } from '@opentelemetry/api';
-
 import type { Check } from '#contracts/reasons.ts';
+import type { Tally } from '#host/metrics.ts';
 
 import { unknown } from './checks/approval.ts';
 import { block, type Call, type Checked, type Checks } from './decide.ts';
@@ -12,8 +11,9 @@ import { block, type Call, type Checked, type Checks } from './decide.ts';
 type Stage = Extract<Check, 'identity' | 'capability' | 'intent' | 'policy' | 'budget'>;
 
 export interface Observer {
-  readonly durations: Histogram<{ check: string; ok: boolean }>;
-  readonly failures: Counter<Attributes>;
+  readonly runs: Tally<{ check: string; ok: boolean }>;
+  readonly seconds: Tally<{ check: string; ok: boolean }>;
+  readonly failures: Tally<{ check: string }>;
   readonly onError: (check: Stage | 'approval', error: unknown) => void;
 }
 
@@ -36,7 +36,9 @@ export function guarded(checks: Checks, observer: Observer): Checks {
       }
       const micros = Math.round((performance.now() - start) * 1_000);
       call.trace.push({ check, micros, ok: result.ok, reason: result.ok ? '' : result.reason });
-      observer.durations.record(micros / 1e6, { check, ok: result.ok });
+      const labels = { check, ok: result.ok };
+      observer.runs.add(1, labels);
+      observer.seconds.add(micros / 1e6, labels);
       return result;
     };
   return {

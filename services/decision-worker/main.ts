@@ -7,13 +7,12 @@ import { watchDurability } from '#host/durability.ts';
 import { serveHealth } from '#host/health.ts';
 import { readKey, readKeyList, readMacKeys } from '#host/keys.ts';
 import { createLog } from '#host/log.ts';
-import { counter, gauge, seconds } from '#host/metrics.ts';
+import { counter, gauge } from '#host/metrics.ts';
 import { connectBus } from '#host/nats.ts';
 import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
 import { startTracing } from '#host/tracing.ts';
 
-import { createAlerts } from './alerts.ts';
 import { budgetsLeft } from './budgets-left.ts';
 import { approvalCheck } from './checks/approval.ts';
 import { budgetCheck } from './checks/budget.ts';
@@ -21,7 +20,6 @@ import { capabilityCheck, type CapabilityPoints } from './checks/capability.ts';
 import { identityCheck } from './checks/identity.ts';
 import { intentCheck } from './checks/intent.ts';
 import { policyCheck } from './checks/policy.ts';
-import { runawayLimits } from './checks/runaway.ts';
 import { WorkerConfig } from './config.ts';
 import { guarded } from './guard.ts';
 import { createJudge } from './judge.ts';
@@ -89,8 +87,6 @@ export async function start(config: WorkerConfig): Promise<Running> {
   };
   const counters = createCounters(bus, log);
   add('refunds', counters.settled);
-  const publish = recordPublisher(bus, macKeys);
-  const alert = createAlerts(publish, log);
   const checks = guarded(
     {
       identity: identityCheck({
@@ -106,7 +102,8 @@ export async function start(config: WorkerConfig): Promise<Running> {
     },
         prove: proofVerifier(await bus.bucket('proofs')),
     {
-      durations: seconds('countersign_check_duration_seconds', 'How long each check took.'),
+      runs: counter('countersign_checks', 'Checks that were made.'),
+      seconds: counter('countersign_check_seconds', 'Seconds that checks took together.'),
       failures: counter(
         'countersign_check_failures',
         'Checks that failed instead of answering; each is a block.',
@@ -123,7 +120,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     log,
   });
   add('receipt keys', receipts.close);
-  const recorder = createRecorder(publish, RECORD_TIMEOUT_MS, receipts.sign);
+  const recorder = createRecorder(recordPublisher(bus, macKeys), RECORD_TIMEOUT_MS, receipts.sign);
   const decisions = counter<{ verdict: string; reason: string }>(
     'countersign_decisions',
     'Answers by verdict and reason.',

@@ -2,7 +2,7 @@
  * Metrics of a process, by OpenTelemetry, read at /metrics in Prometheus form. Labels are bounded: check, verdict,
  * reason, stream; never ids, tenants or tools.
  */
-import type { Attributes, Counter, Histogram } from '@opentelemetry/api';
+import type { Attributes, Histogram } from '@opentelemetry/api';
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { MeterProvider } from '@opentelemetry/sdk-metrics';
@@ -16,12 +16,31 @@ const provider = new MeterProvider({
 const meter = provider.getMeter('countersign');
 const serializer = new PrometheusSerializer();
 
-/** A counter; name ends in its unit, `_total` is added. */
+/** Adds up by labels. */
+export interface Tally<Labels extends Attributes = Attributes> {
+  readonly add: (amount: number, labels?: Labels) => void;
+}
+
+/**
+ * A counter; name ends in its unit, `_total` is added. Sums stand in memory until somebody reads: an instrument of the
+ * library sorts and joins the labels at each call, eight microseconds of a decision.
+ */
 export function counter<Labels extends Attributes>(
   name: string,
   description: string,
-): Counter<Labels> {
-  return meter.createCounter<Labels>(name, { description });
+): Tally<Labels> {
+  const sums = new Map<string, { readonly labels: Labels | undefined; sum: number }>();
+  meter.createObservableCounter(name, { description }).addCallback((result) => {
+    for (const { labels, sum } of sums.values()) result.observe(sum, labels);
+  });
+  return {
+    add: (amount, labels) => {
+      const key = labels === undefined ? '' : Object.values(labels).join('\n');
+      const known = sums.get(key);
+      if (known === undefined) sums.set(key, { labels, sum: amount });
+      else known.sum += amount;
+    },
+  };
 }
 
 /** A histogram of seconds with bounds from 50 microseconds to 10 s. */

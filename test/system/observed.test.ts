@@ -152,7 +152,7 @@ it('metrics have no labels that grow with tenants, agents, tools or ids', async 
   );
   const metrics = texts.join('\n');
   expect(metrics).toMatch(/^countersign_calls_total\{.*verdict="allow"/m);
-  expect(metrics).toMatch(/^countersign_check_duration_seconds_count\{.*check="policy"/m);
+  expect(metrics).toMatch(/^countersign_check_seconds_total\{.*check="policy"/m);
   const labels = new Set([...metrics.matchAll(/[{,](\w+)="/g)].map(([, name]) => name));
   for (const name of ['tenant', 'agent', 'tool', 'session', 'decision_id']) {
     expect(labels).not.toContain(name);

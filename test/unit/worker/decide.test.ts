@@ -74,7 +74,8 @@ describe('decide', () => {
 
 describe('guard', () => {
   const silent = {
-    durations: { record: () => undefined },
+    runs: { add: () => undefined },
+    seconds: { add: () => undefined },
     failures: { add: () => undefined },
     onError: () => undefined,
   } as never;
