@@ -22,11 +22,13 @@ import { register as kill } from './commands/kill.ts';
 import { register as mint } from './commands/mint.ts';
 import { register as mode } from './commands/mode.ts';
 import { register as policy } from './commands/policy.ts';
+import { register as receipt } from './commands/receipt.ts';
 import { register as replay } from './commands/replay.ts';
 import { register as revoke } from './commands/revoke.ts';
 import { register as status } from './commands/status.ts';
 import { register as test } from './commands/test.ts';
 import { register as tools } from './commands/tools.ts';
+import { register as torture } from './commands/torture.ts';
 import { register as up } from './commands/up.ts';
 import { register as upstream } from './commands/upstream.ts';
 import { register as whoami } from './commands/whoami.ts';
@@ -55,9 +57,11 @@ const VERBS = [
   budget,
   audit,
   replay,
+  receipt,
   test,
   conformance,
   bench,
+  torture,
 ];
 
 function commandLine(): Command {

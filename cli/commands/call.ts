@@ -12,6 +12,7 @@ interface CallOptions extends Reach, Caller {
   readonly session?: string;
   readonly purpose?: string;
   readonly minRevision?: string;
+  readonly receipt?: true;
 }
 
 /** What is shown of an answer (contracts/call.ts, DecisionBody, with `recorded`). */
@@ -23,6 +24,7 @@ interface Answer {
   readonly approval_id?: string;
   readonly policy: { readonly digest: string };
   readonly recorded: { readonly durability: string };
+  readonly receipt?: string;
 }
 
 export function register(program: Command): void {
@@ -54,6 +56,7 @@ export function register(program: Command): void {
       '--min-revision <revision>',
       'judge only knowing this change (from an answer of the admin API)',
     )
+    .option('--receipt', 'with a receipt, by which a tool server can check the call itself')
     .action(call);
 }
 
@@ -78,6 +81,7 @@ function bodyOf(tool: string, args: string | undefined, options: CallOptions): o
     ...(options.session === undefined ? {} : { session_id: options.session }),
     ...(options.purpose === undefined ? {} : { intent: { purpose: options.purpose } }),
     ...(options.minRevision === undefined ? {} : { min_revision: options.minRevision }),
+    ...(options.receipt === undefined ? {} : { receipt: true }),
   };
 }
 
@@ -108,4 +112,5 @@ function printAnswer(answer: Answer): void {
       `  decision  ${answer.decision_id}   recorded, survives: ${answer.recorded.durability}`,
     ),
   );
+  if (answer.receipt !== undefined) print(paint('dim', `  receipt   ${answer.receipt}`));
 }
