@@ -27,6 +27,7 @@ import { createLog } from '#host/log.ts';
 import { type Bus, connectBus } from '#host/nats.ts';
 import { nameBundle } from '#policies/engine/bundle.ts';
 
+import type { WorkerConfig } from '../../services/decision-worker/config.ts';
 import { start as startWorker } from '../../services/decision-worker/main.ts';
 import { type Ask, createAsk } from '../../services/ingress/ask.ts';
 import { migrateStreams } from '../../services/migrate/streams.ts';
@@ -79,6 +80,8 @@ export interface World {
     rego: string,
     options?: { facts?: object; tenant?: TenantId },
   ) => Promise<string>;
+  /** Configuration of one more worker, for one that runs as a process of its own. */
+  readonly workerConfig: () => WorkerConfig;
   readonly startWorker: () => Promise<{ readonly stop: () => Promise<void> }>;
   /** MAC keys of all writers. */
   readonly macKeysFile: string;
@@ -205,20 +208,21 @@ export async function startWorld(
   };
   await activate(OPEN_FLOOR, { tenant: PLATFORM });
 
+  const workerConfig = () => ({
+    COUNTERSIGN_NATS_URL: nats.url,
+    COUNTERSIGN_NATS_PASSWORD_FILE: nats.passwordFile('decision-worker'),
+    COUNTERSIGN_NATS_MONITOR_URL: nats.monitorUrl,
+    COUNTERSIGN_HEALTH_PORT: 0,
+    OTEL_EXPORTER_OTLP_ENDPOINT: options.traces ?? '',
+    COUNTERSIGN_LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
+    COUNTERSIGN_MAC_KEYS_FILE: macKeysFile,
+    COUNTERSIGN_CAPABILITY_KEYS_FILE: capabilityKeysFile,
+    COUNTERSIGN_PSEUDONYM_KEY_FILE: pseudonymKeyFile,
+    COUNTERSIGN_WORKER_ID: `w${randomBytes(4).toString('hex')}`,
+    COUNTERSIGN_CAPABILITY_AUDIENCE: 'countersign',
+  });
   const startOne = async () => {
-    const running = await startWorker({
-      COUNTERSIGN_NATS_URL: nats.url,
-      COUNTERSIGN_NATS_PASSWORD_FILE: nats.passwordFile('decision-worker'),
-      COUNTERSIGN_NATS_MONITOR_URL: nats.monitorUrl,
-      COUNTERSIGN_HEALTH_PORT: 0,
-      OTEL_EXPORTER_OTLP_ENDPOINT: options.traces ?? '',
-      COUNTERSIGN_LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
-      COUNTERSIGN_MAC_KEYS_FILE: macKeysFile,
-      COUNTERSIGN_CAPABILITY_KEYS_FILE: capabilityKeysFile,
-      COUNTERSIGN_PSEUDONYM_KEY_FILE: pseudonymKeyFile,
-      COUNTERSIGN_WORKER_ID: `w${randomBytes(4).toString('hex')}`,
-      COUNTERSIGN_CAPABILITY_AUDIENCE: 'countersign',
-    });
+    const running = await startWorker(workerConfig());
     closing.push(running.stop);
     return running;
   };
@@ -275,6 +279,7 @@ export async function startWorld(
     identity,
     mint,
     activate,
+    workerConfig,
     startWorker: startOne,
     macKeysFile,
     bus,
