@@ -36,6 +36,7 @@ import {
   Tool,
   Upstream,
 } from './control.ts';
+import { DrillReport, DrillRequest } from './drill.ts';
 import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
 import { AgentClass } from './mode.ts';
 import { ROLLOUT_OPERATIONS } from './rollout-api.ts';
@@ -212,6 +213,16 @@ export const ADMIN_OPERATIONS = {
       `${TENANT}/switches/release`,
       'Release a kill switch: the first request asks, that of another person releases.',
       { body: SwitchRelease, answer: SwitchAnswer },
+      { status: 200 },
+    ),
+    platformRole: 'operator',
+  },
+
+  drillSwitches: {
+    ...post(
+      `${TENANT}/switches/drill`,
+      'Measure how fast a kill switch reaches every process. Stops nothing. Tenant "_platform" only.',
+      { body: DrillRequest, answer: DrillReport },
       { status: 200 },
     ),
     platformRole: 'operator',

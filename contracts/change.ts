@@ -22,6 +22,7 @@ import {
   Tool,
   Upstream,
 } from './control.ts';
+import { DrillOrder } from './drill.ts';
 import { ExceptionOrder, ExceptionStep } from './exception.ts';
 import { parseTenantId, PLATFORM, type TenantId } from './ids.ts';
 import { ModeOrder } from './mode.ts';
@@ -62,8 +63,8 @@ export const CHANGES = {
   operator: { put: Operator, delete: Nothing },
   /** There is no way back: what was revoked is granted anew under another id. */
   revocation: { revoke: RevocationOrder },
-  /** release: one of the two that it takes. */
-  switch: { engage: SwitchOrder, release: SwitchOrder },
+  /** release: one of the two that it takes. drill: stops nothing. */
+  switch: { engage: SwitchOrder, release: SwitchOrder, drill: DrillOrder },
   mode: { set: ModeOrder },
   exception: { put: ExceptionOrder, review: ExceptionStep, end: ExceptionStep },
   /** A key in it is sealed. */

@@ -371,6 +371,8 @@ export const CONTROL_KEYS = {
     `revocation.${tenant}.${kind}.${tokenOf(id)}`,
   switch: (tenant: string, scope: SwitchScope, id: string) =>
     `switch.${tenant}.${scope}.${tokenOf(id)}`,
+  /** The newest drill of the kill switch (drill.ts). */
+  drill: 'drill',
   mode: (tenant: string, agentClass: string) => `mode.${tenant}.${encodeKey(agentClass)}`,
   exception: (tenant: string, id: string) => `exception.${tenant}.${encodeKey(id)}`,
   /** A policy that a watchdog had to stop: refused by every worker from then on. */

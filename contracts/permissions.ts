@@ -81,6 +81,7 @@ function publishes(): Record<string, readonly string[]> {
       SUBJECTS.outcomes,
       streamInfo('OUTCOMES'),
       SUBJECTS.helds,
+      '$KV.control.beat.>',
       ...reads('control'),
       ...reads('approvals'),
     ],

@@ -70,6 +70,9 @@ export function effectsOf({ tenant, at, change }: ChangeEvent): Effects {
       };
     }
     case 'switch': {
+      if (change.action === 'drill') {
+        return { state: new Map([[CONTROL_KEYS.drill, () => change.value]]), minted: new Map() };
+      }
       const { scope, id } = change.value;
       const key = CONTROL_KEYS.switch(tenant, scope, id);
       // What stands under the key was made here.

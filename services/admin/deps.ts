@@ -7,6 +7,7 @@ import type { ObjectStore } from '#host/nats.ts';
 
 import type { Handlers } from './app.ts';
 import type { RecordChange } from './change.ts';
+import type { Drill } from './drill.ts';
 import type { PolicyBuilder } from './policies.ts';
 
 export interface Deps {
@@ -19,6 +20,7 @@ export interface Deps {
   /** Master keys of capabilities, newest first; the first one signs. */
   readonly capabilityKeys: readonly Uint8Array[];
   readonly build: PolicyBuilder;
+  readonly drill: Drill;
 }
 
 export type AdminHandlers = Handlers<typeof ADMIN_OPERATIONS>;

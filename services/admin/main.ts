@@ -20,6 +20,7 @@ import { auditRoutes } from './audit.ts';
 import { changeRecorder } from './change.ts';
 import { AdminConfig } from './config.ts';
 import type { Deps } from './deps.ts';
+import { driller } from './drill.ts';
 import { authenticator, operatorsOf } from './operators.ts';
 import { bootstrapOperators, readOperators } from './persons.ts';
 import { policyBuilder } from './policies.ts';
@@ -56,10 +57,12 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
     add('projector', projector.stop);
 
     const publish = recordPublisher(bus, secrets.macKeys);
+    const record = changeRecorder(bus, { publish, view });
     const deps: Deps = {
       log,
       view,
-      record: changeRecorder(bus, { publish, view }),
+      record,
+      drill: driller(bus, record),
       operators: operatorsOf(view),
       capabilityKeys: secrets.capabilityKeys,
       bundles: await bus.objects('bundles'),

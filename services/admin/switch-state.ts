@@ -2,7 +2,7 @@
 import type { Change } from '#contracts/change.ts';
 import type { Switch } from '#contracts/stop.ts';
 
-type SwitchChange = Extract<Change, { kind: 'switch' }>;
+type SwitchChange = Extract<Change, { kind: 'switch'; action: 'engage' | 'release' }>;
 
 /** The switch after an event; null = not engaged. Engaging again withdraws a first release: somebody wants it to stay. */
 export function switchAfter(

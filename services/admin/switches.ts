@@ -9,9 +9,9 @@ import type { AdminHandlers, Deps } from './deps.ts';
 import { AdminError } from './errors.ts';
 import { exists, mustExist, things } from './things.ts';
 
-type Switches = Pick<AdminHandlers, 'listSwitches' | 'engageSwitch' | 'releaseSwitch'>;
+type Switches = Pick<AdminHandlers, 'listSwitches' | 'engageSwitch' | 'releaseSwitch' | 'drillSwitches'>;
 
-export function switchHandlers({ view, record }: Deps): Switches {
+export function switchHandlers({ view, record, drill }: Deps): Switches {
   const change = changeBy(record);
   const send = (
     asked: Parameters<AdminHandlers['releaseSwitch']>[0],
@@ -40,6 +40,10 @@ export function switchHandlers({ view, record }: Deps): Switches {
         throw new AdminError('switch.same_person');
       }
       return { ...(await send(asked, 'release')), engaged: exists(view, key) };
+    },
+    drillSwitches: async ({ tenant, operator, body }) => {
+      if (tenant !== PLATFORM) throw new AdminError('switch.place', 'A drill is for everybody.');
+      return drill({ ...body, by: operator.id });
     },
   };
 }

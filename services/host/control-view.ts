@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { CONTROL_KEYS, type ControlEntry } from '#contracts/control.ts';
+import type { Beat, DrillOrder } from '#contracts/drill.ts';
 import { parseRevision, type Revision, revisionOf } from '#contracts/ids.ts';
 import { bucketStream } from '#contracts/permissions.ts';
 
@@ -33,13 +34,6 @@ export interface ControlView {
 
 interface Head {
   readonly epoch: string;
-}
-
-/** A heartbeat. Only its writer knows what its time means: two workers may have one name. */
-interface Beat {
-  readonly writer: string;
-  /** By performance.now(). */
-  readonly at: number;
 }
 
 /** Opens the view and resolves when the first snapshot is complete. @param options.beatAs name of this worker */
@@ -80,6 +74,7 @@ class View {
   /** When the bucket was made: another one has revisions of its own, and nothing of this one stands in it. */
   #bucketMade = '';
   #lastBeat = 0;
+  #drill: string | undefined;
   readonly #listeners: Listener[] = [];
   #waiting: { revision: Revision; done: (reached: boolean) => void }[] = [];
   #epoch = '0';
@@ -146,13 +141,25 @@ class View {
    */
   async #beat(): Promise<void> {
     while (this.#beatKey !== '' && !this.#closed) {
-      const beat: Beat = { writer: this.#writer, at: performance.now() };
-      void this.#bucket.put(this.#beatKey, JSON.stringify(beat)).then(
-        (revision) => this.#stored(revision),
-        () => undefined, // a beat that cannot be written shows as age
-      );
+      this.#putBeat();
       await sleep(BEAT_MS);
     }
+  }
+
+  #putBeat(): void {
+    const drill = this.#drill === undefined ? {} : { drill: this.#drill };
+    const beat: Beat = { writer: this.#writer, at: performance.now(), ...drill };
+    void this.#bucket.put(this.#beatKey, JSON.stringify(beat)).then(
+      (revision) => this.#stored(revision),
+      () => undefined, // a beat that cannot be written shows as age
+    );
+  }
+
+  /** Said at once: somebody measures how fast a kill switch gets here. */
+  #drilled({ value }: ControlEntry<DrillOrder>): void {
+    if (value === null) return;
+    this.#drill = value.id;
+    if (this.#beatKey !== '') this.#putBeat();
   }
 
   /** Revisions only grow: a lower one is another bucket's, and the watch of one that is gone may not notice. */
@@ -184,6 +191,7 @@ class View {
   #set(key: string, entry: ControlEntry): void {
     this.#entries.set(key, entry);
     for (const listener of this.#listeners) this.#tell(listener, key, entry);
+    if (key === CONTROL_KEYS.drill) this.#drilled(entry as ControlEntry<DrillOrder>);
     if (key === CONTROL_KEYS.head) this.#advance(entry as ControlEntry<Head>);
   }
 

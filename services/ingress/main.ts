@@ -1,4 +1,7 @@
 /** Wires the ingress (PEP): the control view and the way to the workers below, routes above. */
+import { hostname } from 'node:os';
+
+import { encodeKey } from '#contracts/control.ts';
 import { readConfig } from '#host/config.ts';
 import { watchControl } from '#host/control-view.ts';
 import { watchDurability } from '#host/durability.ts';
@@ -33,6 +36,9 @@ import { createSeal } from './seal.ts';
 import { offerNonces, senderReader } from './sender.ts';
 import { tlsOf } from './tls.ts';
 
+/** A control feed that was silent for longer may hide a kill switch. */
+const STALE_MS = 5_000;
+
 export async function start(config: IngressConfig): Promise<Running & { readonly url: string }> {
   const log = createLog('ingress', config.COUNTERSIGN_LOG_LEVEL);
   const sealKey = readKey(config.COUNTERSIGN_SEAL_KEY_FILE, 'seal key');
@@ -54,7 +60,10 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
   add('traces', tracing.close);
   const durability = await watchDurability(bus, 'OUTCOMES', log);
   add('durability', durability.close);
-  const view = await watchControl(bus, { log });
+  const view = await watchControl(bus, {
+    log,
+    beatAs: `ingress-${encodeKey(hostname())}-${process.pid}`,
+  });
   add('control view', view.close);
 
   const { measure, onStray, onRefused } = createMeasure(() => asking.inFlight());
@@ -94,7 +103,10 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
 
   const health = await serveHealth(
     config.COUNTERSIGN_HEALTH_PORT,
-    { bus: () => (bus.connected() ? '' : 'the bus is away') },
+    {
+      bus: () => (bus.connected() ? '' : 'the bus is away'),
+      control: () => (view.ageMs() <= STALE_MS ? '' : 'the control feed is silent'),
+    },
     () => ({ durability: durability.now().durability, revision: view.revision() }),
   );
   add('health', health.close);

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { attenuate, decodeCapability } from '#contracts/capability.ts';
+import type { DrillReport } from '#contracts/drill.ts';
 import { revocationIdOf } from '#contracts/stop.ts';
 
 import { type Answer, type Live, startLive } from '../support/live.ts';
@@ -112,6 +113,74 @@ describe('on both workers', () => {
     };
     await expect.poll(told, { timeout: 20_000 }).toEqual({ changes: 4, workers: 2 });
     expect(await live.verify()).toBeUndefined();
+  });
+});
+
+describe('a session', () => {
+  const ask = async (session_id: string) =>
+    (await live.call({ ...call, session_id })).body.reason?.code;
+
+  it('is stopped alone, on both workers', async () => {
+    const scope = { scope: 'session', id: 'session-17' };
+    const body = { ...scope, reason: 'loops' };
+    changed(await live.admin('POST', 'switches', body));
+    const codes = new Set<unknown>();
+    for (let n = 0; n < CALLS; n += 1) codes.add(await ask('session-17'));
+    codes.delete('service.timeout');
+    expect([[...codes], await ask('session-18')]).toEqual([
+      ['capability.killed'],
+      'policy.allowed',
+    ]);
+    await live.admin('POST', 'switches/release', scope);
+    changed(await asGrace('switches/release', scope, demo().tenant));
+    expect(await ask('session-17')).toBe('policy.allowed');
+  });
+});
+
+describe('a drill', () => {
+  const drill = async (within_ms = 10_000) => {
+    const { status, body } = await live.admin(
+      'POST',
+      'switches/drill',
+      { rounds: 3, within_ms, reason: 'weekly' },
+      '_platform',
+    );
+    expect(status).toBe(200);
+    return body as unknown as DrillReport;
+  };
+
+  it('is seen by every worker and ingress, stops nothing, and stands in the chain', async () => {
+    const { processes, missed, rounds } = await drill();
+    const named = (name: string) => processes.filter((one) => one.name.startsWith(name));
+    expect([named('worker').length, named('ingress').length, named('admin').length]).toEqual([
+      2, 1, 1,
+    ]);
+    expect([missed, rounds, new Set(processes.map(({ seen }) => seen))]).toEqual([
+      [],
+      3,
+      new Set([3]),
+    ]);
+    expect(await answers()).toEqual(['policy.allowed']);
+    const drills = async () =>
+      (await live.rows('_platform')).filter(({ entry }) => entry.includes('"action":"drill"'))
+        .length;
+    await expect.poll(drills, { timeout: 20_000 }).toBe(3);
+  });
+
+  it('names the worker that does not see it', async () => {
+    const [name = '', pid = 0] =
+      Object.entries(live.system.pids()).find(([one]) => one.startsWith('decision-worker')) ?? [];
+    process.kill(pid, 'SIGSTOP');
+    try {
+      const { missed, rounds, processes } = await drill(1_000);
+      expect([missed.length, rounds]).toEqual([1, 1]);
+      expect(processes.find((one) => one.name === missed[0])).toMatchObject({ seen: 0, ms: null });
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+    expect(name).not.toBe('');
+    // What it missed it has seen by now; its beats are fresh again.
+    await expect.poll(async () => (await drill()).missed).toEqual([]);
   });
 });
 

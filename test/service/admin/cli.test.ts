@@ -227,6 +227,59 @@ describe('kill switches', () => {
     const ran = await run('kill', 'global');
     expect([ran.code, ran.err.includes('--reason')]).toEqual([2, true]);
   });
+
+  it('are drilled without a scope, as a table or as JSON, and nothing is stopped', async () => {
+    const shown = await run('kill', '--drill', '--within', '10000');
+    expect([shown.code, /^admin +10 of 10 /m.test(shown.out)]).toEqual([0, true]);
+    const told = await run('kill', '--drill', '--rounds', '2', '--within', '10000', '--json');
+    expect(JSON.parse(told.out)).toMatchObject({
+      rounds: 2,
+      missed: [],
+      processes: [{ name: 'admin', seen: 2 }],
+    });
+    expect((await run('switches')).out).toBe('nothing is stopped\n');
+    expect((await run('kill', 'global', '--drill')).code).toBe(2);
+  });
+});
+
+describe('modes and exceptions', () => {
+  it('are set, shown, listed, reviewed and ended', async () => {
+    await writeFile(join(dir, 'olga.token'), world.token('olga'), { mode: 0o600 });
+    const early = await run('mode', 'set', 'shop', 'observe', '--reason', 'new');
+    expect([early.code, early.err.includes('(mode.criteria)')]).toEqual([1, true]);
+    const set = [
+      'mode',
+      'set',
+      'shop',
+      'observe',
+      '--reason',
+      'new',
+      '--override',
+      '--canary',
+      '5',
+    ];
+    expect((await run(...set)).out.split('\n')[0]).toBe('class shop is in mode observe');
+    expect((await run('mode', 'list')).out).toMatch(
+      /^shop +observe +5 % by agent .* new \(override\)$/m,
+    );
+    const status = await run('mode', 'status', 'shop');
+    expect(status.out).toContain('the database does not answer');
+    expect(status.out).toMatch(
+      /^ {2}enforce +0\.0 of 7 days in its mode; the chain cannot be asked$/m,
+    );
+    const scope = ['--tool', 'refund_order', '--lifts', 'policy.blocked', '--for', '7d'];
+    const put = await run('exception', 'put', 'big', ...scope, '--why', 'ticket 812');
+    expect(put.out.split('\n')[0]).toBe(
+      'policy.blocked is lifted; another person has to review it',
+    );
+    expect((await run('exception', 'review', 'big')).code).toBe(1);
+    expect((await run('exception', 'review', 'big', '--as', join(dir, 'olga.token'))).code).toBe(0);
+    expect((await run('exception', 'list')).out).toMatch(
+      /^big +policy\.blocked +tool refund_order .* ada +olga +ticket 812$/m,
+    );
+    expect((await run('exception', 'end', 'big', '--reason', 'fixed')).code).toBe(0);
+    expect((await run('exception', 'list')).out).toBe('there are none\n');
+  });
 });
 
 describe('tools', () => {
