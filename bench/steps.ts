@@ -32,6 +32,7 @@ import { createJudge } from '../services/decision-worker/judge.ts';
 import { createBundles } from '../services/decision-worker/points/bundles.ts';
 import { capabilityOpener } from '../services/decision-worker/points/capabilities.ts';
 import { catalogueOf } from '../services/decision-worker/points/catalogue.ts';
+import { staleSourceOf } from '../services/decision-worker/points/fact-sources.ts';
 import { identityVerifier } from '../services/decision-worker/points/issuers.ts';
 import { rolloutOf } from '../services/decision-worker/points/rollout.ts';
 import { scopeToken, stateOf } from '../services/decision-worker/points/state.ts';
@@ -134,7 +135,12 @@ async function worker() {
     identity: identity(),
     capability: capability(),
     intent: intentCheck(state),
-    policy: policyCheck({ ...state, ...bundles, mode: rollout.mode }),
+    policy: policyCheck({
+      ...state,
+      ...bundles,
+      mode: rollout.mode,
+      staleSource: staleSourceOf(view),
+    }),
     approval: approvalCheck({ key: masterKey, entry: () => Promise.resolve(undefined) }),
     budget: budgetCheck({ ...state, ...counters }),
   };

@@ -7,6 +7,7 @@ import { Type, type Static, type TSchema } from 'typebox';
 import {
   AnyJson,
   Changed,
+  FactSourceShown,
   FactsRequest,
   item,
   list,
@@ -37,6 +38,7 @@ import {
   Upstream,
 } from './control.ts';
 import { DrillReport, DrillRequest } from './drill.ts';
+import { FactSource } from './fact-source.ts';
 import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
 import { AgentClass } from './mode.ts';
 import { ROLLOUT_OPERATIONS } from './rollout-api.ts';
@@ -299,6 +301,23 @@ export const ADMIN_OPERATIONS = {
     method: 'PATCH',
   },
   deleteFact: remove(`${TENANT}/facts/{key}`, 'operator', 'Remove a fact.'),
+
+  listFactSources: get(
+    `${TENANT}/fact-sources`,
+    'Systems that facts come from, and how recent their word is.',
+    list(FactSourceShown),
+  ),
+  putFactSource: put(
+    `${TENANT}/fact-sources/{id}`,
+    'admin',
+    'Name a system that facts come from, and how old its word may be.',
+    FactSource,
+  ),
+  deleteFactSource: remove(
+    `${TENANT}/fact-sources/{id}`,
+    'admin',
+    'Facts of this system do not get stale any more.',
+  ),
 
   getBudgets: get(`${TENANT}/budgets`, 'Ceilings of a tenant.', item(Budgets)),
   putBudgets: put(`${TENANT}/budgets`, 'operator', 'Set all ceilings of a tenant.', Budgets),

@@ -2,7 +2,8 @@
 import { Type, type Static, type TSchema } from 'typebox';
 
 import { ToolName, UpstreamName } from './call.ts';
-import { Digest, StoredPolicy, Tool } from './control.ts';
+import { Digest, StoredPolicy, ThingId, Tool } from './control.ts';
+import { FactSource } from './fact-source.ts';
 import { FactsDeclaration } from './facts.ts';
 import { RevisionSchema } from './ids.ts';
 import type { Json } from './json.ts';
@@ -198,6 +199,24 @@ const FactChangeRequest = Type.Object(
 );
 
 export const FactsRequest = Type.Object(
-  { changes: Type.Array(FactChangeRequest, { minItems: 1, maxItems: 1_000 }) },
+  {
+    changes: Type.Array(FactChangeRequest, { maxItems: 1_000 }),
+    source: Type.Optional(ThingId),
+    as_of: Type.Optional(
+      Type.String({
+        maxLength: 40,
+        description:
+          'RFC 3339; with `source`: everything that it knew at that time is told. Default now. No changes = it is alive.',
+      }),
+    ),
+  },
   closed,
 );
+export type FactsRequest = Static<typeof FactsRequest>;
+
+/** A source as it is shown. `as_of` null = it never spoke, so what it feeds is stale. */
+export const FactSourceShown = Type.Object({
+  ...FactSource.properties,
+  as_of: Type.Union([Type.String(), Type.Null()]),
+});
+export type FactSourceShown = Static<typeof FactSourceShown>;

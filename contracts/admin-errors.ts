@@ -146,6 +146,37 @@ export const ADMIN_ERRORS = {
     'A fact holds null, which no policy could tell from an unknown one.',
     'Leave the member out, or delete the fact.',
   ),
+  'facts.none': row(422, 'There is no change.', 'Send changes, or name the source that is alive.'),
+  'facts.source': row(
+    422,
+    'This source does not feed this fact.',
+    'Put the fact below a key that the source is registered with.',
+  ),
+  'facts.source_unknown': row(
+    404,
+    'There is no such source.',
+    'Register it with PUT fact-sources/{id}.',
+  ),
+  'facts.as_of': row(
+    422,
+    'This is not a time that a source can speak of.',
+    'Write an RFC 3339 time that is not in the future.',
+  ),
+  'facts.outdated': row(
+    409,
+    'This source has told of a later time already.',
+    'Deliver in order; what is outdated must not overwrite what is newer.',
+  ),
+  'webhook.refused': row(
+    403,
+    'The webhook is not signed by a registered source.',
+    'Sign id, timestamp and body with the secret of the source (standardwebhooks.com).',
+  ),
+  'webhook.time': row(
+    403,
+    'The webhook was signed too long ago, or in the future.',
+    'Send it within five minutes, with the time of this attempt.',
+  ),
   'facts.too_large': row(413, 'A fact is too large.', 'A fact has at most 256 KiB.'),
   'tenant.time_zone': row(
     422,

@@ -19,11 +19,13 @@ import {
   Operator,
   StoredPolicy,
   TenantSettings,
+  ThingId,
   Tool,
   Upstream,
 } from './control.ts';
 import { DrillOrder } from './drill.ts';
 import { ExceptionOrder, ExceptionStep } from './exception.ts';
+import { FactSource } from './fact-source.ts';
 import { parseTenantId, PLATFORM, type TenantId } from './ids.ts';
 import { ModeOrder } from './mode.ts';
 import type { RecordLines } from './record.ts';
@@ -57,7 +59,18 @@ export const CHANGES = {
   },
   /** put: a bundle was stored under the digest `target`. activate: it is what the tenant runs from now on. */
   policy: { put: StoredPolicy, activate: ActivePolicy },
-  facts: { change: Type.Object({ changes: Type.Array(FactChange, { minItems: 1 }) }, closed) },
+  /** Of a source: no changes = it says that nothing changed. `as_of`: milliseconds UTC up to which it has told everything. */
+  facts: {
+    change: Type.Object(
+      {
+        changes: Type.Array(FactChange),
+        source: Type.Optional(ThingId),
+        as_of: Type.Optional(Type.Integer()),
+      },
+      closed,
+    ),
+  },
+  source: { put: FactSource, delete: Nothing },
   budgets: { put: Budgets },
   routes: { put: ApprovalRoutes },
   operator: { put: Operator, delete: Nothing },

@@ -362,6 +362,9 @@ export const CONTROL_KEYS = {
   policy: (tenant: string) => `policy.${tenant}`,
   bundle: (tenant: string, digest: string) => `bundle.${tenant}.${digest.slice(7)}`,
   fact: (tenant: string, key: string) => `fact.${tenant}.${key}`,
+  source: (tenant: string, id: string) => `source.${tenant}.${encodeKey(id)}`,
+  /** How recent the word of a source is (fact-source.ts). */
+  sourceTime: (tenant: string, id: string) => `asof.${tenant}.${encodeKey(id)}`,
   budgets: (tenant: string) => `budget.${tenant}`,
   routes: (tenant: string) => `routes.${tenant}`,
   compat: (tenant: string) => `compat.${tenant}`,

@@ -145,6 +145,8 @@ function publishes(): Record<string, readonly string[]> {
       writes('control'),
       ...reads('keyed'),
       writes('keyed'),
+      ...reads('deliveries'),
+      writes('deliveries'),
       ...reads('bundles'),
       writes('bundles'),
       '$JS.API.STREAM.PURGE.OBJ_bundles',

@@ -436,6 +436,15 @@ export const REASONS = {
     'A fact that the policy needs is not known.',
     'Check what the arguments refer to.',
   ]),
+  'facts.stale': row(
+    'policy',
+    200,
+    [
+      'What is known of a fact that the policy needs is too old.',
+      'Try again in a moment; if it stays so, the system that the fact comes from is silent.',
+    ],
+    RETRY,
+  ),
   'policy.input_too_large': row('policy', 200, [
     'What the policy would have to look at is too large.',
     'Send smaller arguments; if that does not help, an operator has to make the facts smaller.',

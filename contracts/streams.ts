@@ -141,6 +141,12 @@ export const BUCKETS = {
     bytesMax: 6144 * MIB,
     purpose: 'idempotency claims and answers',
   },
+  deliveries: {
+    kind: 'kv',
+    ageMaxMs: DAY_MS,
+    bytesMax: 128 * MIB,
+    purpose: 'signed deliveries of facts that were carried out',
+  },
   proofs: {
     kind: 'kv',
     // Longer than a proof is taken (sender.ts).

@@ -22,6 +22,7 @@ export type ControlKind =
   | 'capability'
   | 'policy'
   | 'facts'
+  | 'source'
   | 'budgets'
   | 'routes'
   | 'operator'

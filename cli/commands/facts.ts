@@ -4,9 +4,10 @@ import type { Command } from 'commander';
 
 import { tellChange } from '#cli/changes.ts';
 import { adminClient, reachable, type Reach } from '#cli/client.ts';
-import { jsonGiven } from '#cli/given.ts';
+import { jsonGiven, repeated } from '#cli/given.ts';
 import { CliError, EXIT, print, printJson, printTable } from '#cli/output.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
+import type { FactSourceShown } from '#contracts/admin-bodies.ts';
 import { factKey, factName } from '#contracts/fact-name.ts';
 
 interface Item {
@@ -23,6 +24,7 @@ export function register(program: Command): void {
       ['./countersign facts list orders/', 'what is known'],
     ],
   });
+  addSources(facts);
   const key = 'The key is a path; "/" within a segment is written %2F.';
   reachable(
     addVerb(facts, 'put <key> <json>', {
@@ -69,6 +71,72 @@ export function register(program: Command): void {
       examples: [['./countersign facts list orders/', 'keys, times and values']],
     }),
   ).action(list);
+}
+
+interface SourceOptions extends Reach {
+  readonly key?: string[];
+  readonly maxAge: string;
+}
+
+/** `facts source`: systems that facts come from. */
+function addSources(facts: Command): void {
+  const group = addGroup(facts, 'source', {
+    summary: 'Systems that facts come from: put, list, delete.',
+    examples: [['./countersign facts source list', 'and how recent the word of each is']],
+  });
+  reachable(
+    addVerb(group, 'put <id>', {
+      summary: 'Name a system and how old its word may be; what it feeds is stale until it speaks.',
+      examples: [
+        ['./countersign facts source put hr --key people --max-age 60', 'people/... from hr'],
+      ],
+    }),
+  )
+    .requiredOption(
+      '--key <key>',
+      'what it feeds, with everything below; repeat for more',
+      repeated,
+    )
+    .requiredOption('--max-age <seconds>', 'silence after which its facts refuse calls')
+    .action(async (id: string, { key = [], maxAge, ...reach }: SourceOptions) => {
+      const body = { keys: key, max_age_s: Number(maxAge) };
+      const path = `fact-sources/${encodeURIComponent(id)}`;
+      const answer = await adminClient(reach).tenantCall('PUT', path, body);
+      tellChange(reach, answer, `registered source ${id}`);
+    });
+  reachable(
+    addVerb(group, 'delete <id>', {
+      summary: 'Unregister a system; its facts stay and do not get stale any more.',
+      examples: [['./countersign facts source delete hr', 'nobody feeds people/... now']],
+    }),
+  ).action(async (id: string, options: Reach) => {
+    const path = `fact-sources/${encodeURIComponent(id)}`;
+    const answer = await adminClient(options).tenantCall('DELETE', path);
+    tellChange(options, answer, `unregistered source ${id}`);
+  });
+  reachable(
+    addVerb(group, 'list', {
+      summary: 'List the systems that facts come from.',
+      examples: [['./countersign facts source list', 'keys, bound and last word']],
+    }),
+  ).action(async (options: Reach) => {
+    const { items } = (await adminClient(options).tenantCall('GET', 'fact-sources')) as {
+      items: { id: string; value: FactSourceShown }[];
+    };
+    if (options.json === true) printJson({ items });
+    else if (items.length === 0) print('there are none');
+    else {
+      printTable(
+        items.map(({ id, value }) => [
+          id,
+          value.keys.join(', '),
+          `${value.max_age_s} s`,
+          value.as_of ?? 'never',
+        ]),
+        ['source', 'keys', 'may be old', 'last word'],
+      );
+    }
+  });
 }
 
 async function list(prefix: string | undefined, options: Reach): Promise<void> {

@@ -83,6 +83,7 @@ export const PROCESSES: ProcessTable = {
         COUNTERSIGN_CAPABILITY_KEYS_FILE: site.secrets.capabilityKeysFile,
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_admin'),
         COUNTERSIGN_BOOTSTRAP_OPERATORS_FILE: site.secrets.bootstrapOperatorsFile,
+        COUNTERSIGN_FACT_SOURCES_DIR: site.secrets.factSourcesDir,
         COUNTERSIGN_OPA: site.opa,
       }),
     },

@@ -43,6 +43,8 @@ export interface Secrets {
   readonly upstreamTokenFile: string;
   /** Folder of the upstreams' credentials, one folder for each tenant. */
   readonly upstreamCredentialsDir: string;
+  /** Folder of the secrets of fact sources, one folder for each tenant. */
+  readonly factSourcesDir: string;
   readonly bootstrapOperatorsFile: string;
   readonly operatorTokenFiles: readonly string[];
 }
@@ -92,6 +94,7 @@ export function makeSecrets(folder: string): Secrets {
     upstreamTokenFile,
     upstreamCredentialsDir: below('upstreams'),
     ...makeOperators(below('operators')),
+    factSourcesDir: below('facts'),
   };
 }
 

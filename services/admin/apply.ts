@@ -38,6 +38,7 @@ const PLAIN = {
   agent: CONTROL_KEYS.agent,
   upstream: CONTROL_KEYS.upstream,
   budgets: CONTROL_KEYS.budgets,
+  source: CONTROL_KEYS.source,
   routes: CONTROL_KEYS.routes,
   compat: CONTROL_KEYS.compat,
   operator: (_: string, id: string) => CONTROL_KEYS.operator(id),
@@ -111,8 +112,14 @@ function toolEffects(
 }
 
 /** Changes of one event apply in their order, also where several name the same fact. */
-function factEffects(tenant: string, changes: readonly FactChange[]): Map<string, Next> {
+function factEffects(
+  tenant: string,
+  { changes, source, as_of: asOf }: Extract<Change, { kind: 'facts' }>['value'],
+): Map<string, Next> {
   const state = new Map<string, Next>();
+  if (source !== undefined && asOf !== undefined) {
+    state.set(CONTROL_KEYS.sourceTime(tenant, source), () => ({ as_of: asOf }));
+  }
   for (const change of changes) {
     const key = CONTROL_KEYS.fact(tenant, change.key);
     const earlier = state.get(key) ?? ((before: Json | null) => before);

@@ -25,10 +25,12 @@ export interface Note {
 /** Who changes what of whose. */
 export interface ChangeOrder {
   readonly tenant: TenantId;
-  /** Id of the operator, or `system:<process>`. */
+  /** Id of the operator, `system:<process>`, or `source:<id>` of facts. */
   readonly by: string;
   /** Free words of the operator. */
   readonly reason?: string;
+  /** By which the stream knows a repeat of the same event; without it each one is new. */
+  readonly messageId?: string;
   readonly change: Change | Note;
 }
 
@@ -69,7 +71,7 @@ export function changeRecorder(
     try {
       const feed = await (epoch ??= bus.epoch('CONTROL'));
       const subject = SUBJECTS.control(order.tenant, order.change.kind);
-      const { sequence } = await publish(subject, text, { messageId: id });
+      const { sequence } = await publish(subject, text, { messageId: order.messageId ?? id });
       revision = revisionOf(feed, sequence);
     } catch (cause) {
       epoch = undefined;

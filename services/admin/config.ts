@@ -26,6 +26,11 @@ export const AdminConfig = Type.Object({
     description:
       'JSON list of the first operators (id, name, roles, token_hash); those that do not exist yet are registered.',
   }),
+  COUNTERSIGN_FACT_SOURCES_DIR: Type.String({
+    default: '',
+    description:
+      'Folder with one folder for each tenant, in which the secrets of its fact sources are: <source>.secret with one or two of whsec_<base64>. Empty = no webhooks.',
+  }),
   COUNTERSIGN_OPA: Type.String({ default: 'opa', description: 'Path of the opa command.' }),
 });
 export type AdminConfig = Static<typeof AdminConfig>;

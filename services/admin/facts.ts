@@ -1,11 +1,16 @@
 /** Facts: what policies know beside the call. Each change is an event with a revision. */
+import type { FactsRequest } from '#contracts/admin-bodies.ts';
+import type { Change } from '#contracts/change.ts';
 import { CONTROL_KEYS, FACT_BYTES_MAX, type FactChange } from '#contracts/control.ts';
 import { factKey, factName } from '#contracts/fact-name.ts';
+import type { TenantId } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
+import type { ControlView } from '#host/control-view.ts';
 
 import { changeBy } from './change.ts';
 import type { AdminHandlers, Deps } from './deps.ts';
 import { AdminError } from './errors.ts';
+import { checkSource } from './fact-sources.ts';
 import { mustExist, thing, things } from './things.ts';
 
 type Facts = Pick<
@@ -45,27 +50,45 @@ export function factHandlers({ view, record }: Deps): Facts {
       mustExist(view, CONTROL_KEYS.fact(asked.tenant, key));
       return apply(asked, [{ op: 'delete', key }]);
     },
-    changeFacts: async (asked) =>
-      apply(
-        asked,
-        asked.body.changes.map(({ op, key: name, value }, at) => {
-          const path = `/changes/${at}`;
-          if ((op === 'delete') !== (value === undefined)) {
-            throw new AdminError(
-              'request.schema',
-              '"put" and "patch" have a value, "delete" none.',
-              {
-                path,
-              },
-            );
-          }
-          const key = keyOf(name, `${path}/key`);
-          return op === 'delete' || value === undefined
-            ? { op: 'delete', key }
-            : factChange(op, key, value, `${path}/value`);
-        }),
-      ),
+    changeFacts: async (asked) => change(asked, factsChange(view, asked)),
   };
+}
+
+type FactsEvent = Extract<Change, { kind: 'facts' }>;
+
+/** Several changes as one event, of people or of a source. @throws AdminError */
+export function factsChange(
+  view: ControlView,
+  { tenant, body }: { readonly tenant: TenantId; readonly body: FactsRequest },
+): FactsEvent {
+  const changes = body.changes.map(checkedChange);
+  const { source, as_of: asOf } = body;
+  const [first] = changes;
+  const target =
+    changes.length === 1 && first !== undefined ? first.key : `${changes.length} facts`;
+  const event = { kind: 'facts', action: 'change', target } as const;
+  if (source === undefined) {
+    if (asOf !== undefined || first === undefined) throw new AdminError('facts.none');
+    return { ...event, value: { changes } };
+  }
+  const at = checkSource(view, { tenant, source, asOf, changes });
+  return { ...event, value: { changes, source, as_of: at } };
+}
+
+function checkedChange(
+  { op, key: name, value }: FactsRequest['changes'][number],
+  at: number,
+): FactChange {
+  const path = `/changes/${at}`;
+  if ((op === 'delete') !== (value === undefined)) {
+    throw new AdminError('request.schema', '"put" and "patch" have a value, "delete" none.', {
+      path,
+    });
+  }
+  const key = keyOf(name, `${path}/key`);
+  return op === 'delete' || value === undefined
+    ? { op: 'delete', key }
+    : factChange(op, key, value, `${path}/value`);
 }
 
 /** untrusted: a fact's name. @throws AdminError facts.key */

@@ -29,6 +29,7 @@ import { receiptKeyRoutes } from './receipt-keys.ts';
 import { seenReader } from './rollout-reads.ts';
 import { rolloutRoutes } from './rollout.ts';
 import { adminRoutes, type Routes } from './routes.ts';
+import { webhookRoutes } from './webhooks.ts';
 
 /** Number of the newest migration that reads of the audit trail need. */
 const SCHEMA = 1;
@@ -83,6 +84,11 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
       rolloutRoutes(audit?.seen),
     ];
     for (const routes of all) routes(app, { deps, authenticate });
+    webhookRoutes(app, {
+      ...deps,
+      folder: config.COUNTERSIGN_FACT_SOURCES_DIR,
+      done: await bus.bucket('deliveries'),
+    });
     receiptKeyRoutes(app, { view, macKeys: secrets.macKeys });
     await app.listen({ host: config.COUNTERSIGN_ADMIN_HOST, port: config.COUNTERSIGN_ADMIN_PORT });
     add('api', () => app.close());

@@ -8,6 +8,7 @@ import { mount } from './app.ts';
 import { capabilityHandlers } from './capabilities.ts';
 import { compatHandlers } from './compat.ts';
 import type { AdminHandlers, Deps } from './deps.ts';
+import { factSourceHandlers } from './fact-sources.ts';
 import { factHandlers } from './facts.ts';
 import { issuerHandlers } from './issuers.ts';
 import type { Authenticate } from './operators.ts';
@@ -39,6 +40,7 @@ export const adminRoutes: Routes = (app, { deps, authenticate }) => {
     ...switchHandlers(deps),
     ...policyHandlers(deps),
     ...factHandlers(deps),
+    ...factSourceHandlers(deps),
     ...personHandlers(deps),
   };
   mount(app, { operations: ADMIN_OPERATIONS, handlers, authenticate });

@@ -33,6 +33,8 @@ import { createCounters } from './points/counters.ts';
 import { importedKeysOf } from './points/imported-keys.ts';
 import { identityVerifier } from './points/issuers.ts';
 import { rolloutOf } from './points/rollout.ts';
+import { staleSourceOf } from './points/fact-sources.ts';
+import { bearerTenants, orCapability } from './points/bearer-capabilities.ts';
 import { scopeToken, stateOf } from './points/state.ts';
 import { stopsOf } from './points/stops.ts';
 import { proofVerifier } from './points/proofs.ts';
@@ -96,7 +98,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
       }),
       capability: capabilityCheck({ ...capabilities, ...stops }),
       intent: intentCheck(state),
-      policy: policyCheck({ ...state, ...bundles, mode: rollout.mode }),
+      policy: policyCheck({ ...state, ...bundles, mode: rollout.mode, staleSource: staleSourceOf(view) }),
       approval: approvalCheck(approvalEntries(await bus.bucket('approvals'), macKeys, log)),
       budget: budgetCheck({ ...state, ...counters, scopeToken }),
     },

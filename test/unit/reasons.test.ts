@@ -94,6 +94,7 @@ const SHOWN = {
   'tool.ambiguous': 'service/worker/refusals.test.ts',
   'tool.arguments': 'service/worker/decisions.test.ts',
   'facts.missing': 'service/worker/policies.test.ts',
+  'facts.stale': 'service/worker/fact-sources.test.ts',
   'policy.input_too_large': 'service/worker/policies.test.ts',
   'policy.allowed': 'service/worker/decisions.test.ts',
   'policy.approved': 'service/worker/approvals.test.ts',

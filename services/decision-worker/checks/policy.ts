@@ -40,6 +40,8 @@ export interface PolicyPoints {
     tenant: TenantId,
     key: string,
   ) => { readonly value: Json; readonly text: string } | undefined;
+  /** The source of a fact whose word is too old; empty = none. */
+  readonly staleSource: (tenant: TenantId, key: string, at: number) => string;
   readonly factsRevision: () => string;
   readonly mode: (call: Call, by: Principal) => Mode;
 }
@@ -90,6 +92,7 @@ function beforePolicy(
     readonly floor: ActiveBundle | Reason;
     readonly active: ActiveBundle | Reason;
     readonly missing: string;
+    readonly stale: string;
     readonly large: boolean;
   },
 ): Fault | undefined {
@@ -98,6 +101,7 @@ function beforePolicy(
   if (unfit !== '') return { reason: 'tool.arguments', detail: unfit };
   if (typeof state.floor === 'string') return { reason: state.floor, detail: 'floor' };
   if (typeof state.active === 'string') return { reason: state.active, detail: 'tenant policy' };
+  if (state.stale !== '') return { reason: 'facts.stale', detail: state.stale };
   if (state.missing !== '') return { reason: 'facts.missing', detail: state.missing };
   if (state.large) return { reason: 'policy.input_too_large', detail: '' };
   return undefined;
@@ -108,8 +112,10 @@ interface Facts {
   readonly text: string;
   /** Alias of the first required fact that is not known, else empty. */
   readonly missing: string;
+  /** First fact whose source has not spoken for too long, with the source; else empty. */
+  readonly stale: string;
 }
-const NO_FACTS: Facts = { text: '{}', missing: '' };
+const NO_FACTS: Facts = { text: '{}', missing: '', stale: '' };
 
 function lookUp(
   call: Call,
@@ -130,8 +136,14 @@ function lookUp(
   });
   let text = '';
   let missing = '';
+  let stale = '';
   for (const [index, { alias, key, required, default: fallback }] of keys.entries()) {
     const stored = key === undefined ? undefined : points.fact(call.tenant, key);
+    // That a fact is not there is the source's word too.
+    if (key !== undefined && stale === '') {
+      const source = points.staleSource(call.tenant, key, call.at);
+      if (source !== '') stale = `${alias}: source ${source}`;
+    }
     const fits = stored !== undefined && active.facts[index]?.fits(stored.value) === true;
     if (!fits && required) {
       missing = missing === '' ? alias : missing;
@@ -140,7 +152,7 @@ function lookUp(
     const shown = fits ? stored.text : canonical(fallback ?? {});
     text += `${text === '' ? '' : ','}${JSON.stringify(alias)}:${shown}`;
   }
-  return { text: `{${text}}`, missing };
+  return { text: `{${text}}`, missing, stale };
 }
 
 /** What of an input is known; a decision that ended early knows less. */

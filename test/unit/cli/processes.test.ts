@@ -22,6 +22,7 @@ const site: Site = {
     pseudonymKeyFile: 'pseudonym key',
     upstreamTokenFile: 'upstream token',
     upstreamCredentialsDir: 'upstream credentials',
+    factSourcesDir: 'fact sources',
     bootstrapOperatorsFile: 'operators',
     operatorTokenFiles: [],
   },
