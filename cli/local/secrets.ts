@@ -60,6 +60,7 @@ export function makeSecrets(folder: string): Secrets {
     'operators',
     'upstreams',
     join('upstreams', 'demo'),
+    'facts',
   ]) {
     mkdirSync(below(part), { recursive: true, mode: 0o700 });
     chmodSync(below(part), 0o700);
@@ -93,8 +94,8 @@ export function makeSecrets(folder: string): Secrets {
     pseudonymKeyFile: below('pseudonym.key'),
     upstreamTokenFile,
     upstreamCredentialsDir: below('upstreams'),
-    ...makeOperators(below('operators')),
     factSourcesDir: below('facts'),
+    ...makeOperators(below('operators')),
   };
 }
 

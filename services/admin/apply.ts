@@ -48,7 +48,7 @@ const PLAIN = {
 export function effectsOf({ tenant, at, change }: ChangeEvent): Effects {
   switch (change.kind) {
     case 'facts':
-      return { state: factEffects(tenant, change.value.changes), minted: new Map() };
+      return { state: factEffects(tenant, change.value), minted: new Map() };
     case 'tools':
       return { state: toolEffects(tenant, change.value), minted: new Map() };
     case 'capability':

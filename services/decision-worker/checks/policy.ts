@@ -68,7 +68,7 @@ export function policyCheck(points: PolicyPoints): Checks['policy'] {
     // Without its facts it can be recorded.
     const input = large ? inputText(call, { ...known, facts: NO_FACTS.text }) : whole;
     const found = grantOf(input, { floor, active, factsRevision });
-    const fault = beforePolicy(call, { floor, active, missing: facts.missing, large });
+    const fault = beforePolicy(call, { floor, active, ...facts, large });
     if (fault !== undefined) return block(fault.reason, fault.detail, found);
     if (typeof floor === 'string' || typeof active === 'string')
       return block('policy.none', '', found);
