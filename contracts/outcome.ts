@@ -7,7 +7,7 @@ import { DecisionIdSchema, TenantIdSchema } from './ids.ts';
  * executed: the tool ran. failed: it ran and failed. refused_late: the enforcement point refused it after all
  * (late answer, obligation not met, caller gone or upstream not to be reached before it was sent). unknown: nobody knows whether it ran.
  * aborted: a kill switch cut it off on its way; nobody knows whether it ran.
- * delivered: the answer reached an asker that reports nothing itself.
+ * delivered: the answer reached an asker that reports nothing itself; no record says so, see `endOf`.
  */
 export const OutcomeStatus = Type.Union([
   Type.Literal('executed'),
@@ -42,6 +42,19 @@ export const OutcomeLeaf = Type.Object(
   { additionalProperties: false },
 );
 export type OutcomeLeaf = Static<typeof OutcomeLeaf>;
+
+/**
+ * How an allow has ended, empty while that is open. An answer that is only asked for gets no record of its own: without
+ * a report it was delivered, and whoever asked may still report for a day. What is forwarded always ends on record.
+ * @param reported status of the outcome that is recorded, if there is one
+ */
+export function endOf(
+  decision: { readonly verdict: string; readonly forwards: boolean },
+  reported: OutcomeStatus | undefined,
+): OutcomeStatus | '' {
+  if (reported !== undefined) return reported;
+  return decision.verdict === 'allow' && !decision.forwards ? 'delivered' : '';
+}
 
 /** Body of POST /v1/decisions/{id}/outcome. */
 export const OutcomeReport = Type.Object(

@@ -16,6 +16,7 @@ import type {
   AuditRow,
 } from '#contracts/audit-api.ts';
 import type { ChainHead } from '#contracts/chain.ts';
+import { endOf, type OutcomeStatus } from '#contracts/outcome.ts';
 
 interface ListOptions extends Reach {
   readonly kind?: string;
@@ -169,11 +170,20 @@ async function show(id: string, options: Reach): Promise<void> {
   printTable([line(record), ...record.about.map(line)], HEADING);
   const payload =
     record.payload === null ? undefined : (JSON.parse(record.payload) as { sections: unknown });
+  const end = endOfRecord(record);
+  if (end !== '') print(`\n${paint('bold', 'end')}  ${end}`);
   print(`\n${paint('bold', 'leaf')}`);
   printJson(record.leaf);
   print(`\n${paint('bold', 'payload')}`);
   if (payload === undefined) print('there is none');
   else printJson(payload.sections);
+}
+
+/** What became of an allowed call, as far as it is known. */
+function endOfRecord({ leaf, about }: AuditRecord): string {
+  const { verdict, forwards } = leaf as { readonly verdict: string; readonly forwards: boolean };
+  const outcome = about.find(({ kind }) => kind === 'outcome')?.leaf['status'];
+  return endOf({ verdict, forwards }, outcome as OutcomeStatus | undefined);
 }
 
 async function verify(options: Reach & { readonly head?: ChainHead }): Promise<void> {
