@@ -15,9 +15,11 @@ export async function prepareDatabase(
   await withClient(adminUrl, async (client) => {
     await makeRoles(client, password);
     const known = await client.query('select 1 from pg_database where datname = $1', [DATABASE]);
-    if (known.rowCount !== 0) return;
-    await client.query(`create database ${DATABASE} owner countersign_migrator`);
-    await client.query(`revoke all on database ${DATABASE} from public`);
+    if (known.rowCount === 0) {
+      await client.query(`create database ${DATABASE} owner countersign_migrator`);
+      await client.query(`revoke all on database ${DATABASE} from public`);
+    }
+    // Also for the roles of processes that came later than the database.
     await client.query(
       `grant connect on database ${DATABASE} to ${DATABASE_ROLES.map((role) => escapeIdentifier(role)).join(', ')}`,
     );
