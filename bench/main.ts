@@ -8,7 +8,9 @@ import { parseArgs } from 'node:util';
 
 import { CHECKOUT } from '#cli/local/places.ts';
 
+import { authority } from './authority.ts';
 import { endChildren } from './children.ts';
+import { hotCounter } from './hot-counter.ts';
 import { memory } from './memory.ts';
 import { overload } from './overload.ts';
 import { profile } from './profile.ts';
@@ -27,6 +29,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   steps,
   profile,
   receipts,
+  'hot-counter': hotCounter,
 };
 const ROUNDS = 5;
 

@@ -122,8 +122,8 @@ export function createCounters(bus: Bus, log: Logger): Counters {
         ahead: 0,
       };
       accounts.set(counter, account);
-      sweeping ??= setInterval(sweep, SWEEP_MS);
     }
+    sweeping ??= setInterval(sweep, SWEEP_MS);
     return account;
   };
 
@@ -223,8 +223,10 @@ export function createCounters(bus: Bus, log: Logger): Counters {
     peek: (counter) => valueOf(bus, counter),
     settled: async () => {
       clearInterval(sweeping);
-      for (const { spare } of accounts.values()) {
-        if (spare !== undefined) returns.put(spare.take, spare.left);
+      sweeping = undefined;
+      for (const account of accounts.values()) {
+        if (account.spare !== undefined) returns.put(account.spare.take, account.spare.left);
+        account.spare = undefined;
       }
       await returns.settled();
     },
