@@ -89,6 +89,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
   };
   const counters = createCounters(bus, log);
   add('refunds', counters.settled);
+    agent: state.agent,
   const checks = guarded(
     {
       identity: identityCheck({

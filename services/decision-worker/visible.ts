@@ -6,9 +6,9 @@ import { killedBy } from '#contracts/stop.ts';
 
 import {
   type CapabilityPoints,
-  grantOf,
   type KnownCapability,
   situation,
+  standingGrant,
 } from './checks/capability.ts';
 import { callScopeOf, revokedBy, stoppableOf, type Stops, withdrawnBy } from './checks/stopped.ts';
 import type { Call, Checks, Principal } from './decide.ts';
@@ -79,12 +79,9 @@ async function holdingOf(parts: VisibleParts, call: Call, by: Principal): Promis
   const { capabilities, stops } = parts;
   const revoked = revokedBy(call, by, stops.revoked) === '' ? '' : 'capability.revoked';
   if (call.envelope.capability === '') {
-    const { grant } = by.registered;
-    if (grant === undefined) {
-      return { grant, token: undefined, fault: revoked || 'capability.missing' };
-    }
-    const standing = grantOf(grant, call.tenant, by.agent);
-    return { grant: standing, token: undefined, fault: revoked };
+    const grant = standingGrant(by, call.tenant, capabilities.agent);
+    const missing = grant === undefined ? 'capability.missing' : '';
+    return { grant, token: undefined, fault: revoked || missing };
   }
   const opened = await capabilities.open(call.tenant, call.envelope.capability);
   if ('fault' in opened) {

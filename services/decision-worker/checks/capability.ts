@@ -7,7 +7,7 @@ import type { Caveat } from '#contracts/capability/caveats.ts';
  * Cost: memory only for a capability seen before; one bucket read and a few HMACs for a new one.
  */
 import { expiresAt, type Grant, judgeCaveats, limits } from '#contracts/capability/judge.ts';
-import type { StandingGrant } from '#contracts/control.ts';
+import type { Agent, StandingGrant } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
@@ -30,6 +30,8 @@ export interface CapabilityPoints {
   ) => Promise<KnownCapability | { readonly fault: Reason; readonly detail: string }>;
   /** Name under which this service is the audience of a capability. */
   readonly audience: string;
+  /** A registered agent. */
+  readonly agent: (tenant: TenantId, id: string) => Agent | undefined;
 }
 
 /** The check over its points. */
@@ -40,7 +42,7 @@ export function capabilityCheck(points: CapabilityPoints & Stops): Checks['capab
     if (killed !== '') return block('capability.killed', `kill switch: ${killed}`);
     const revoked = revokedBy(call, by, points.revoked);
     if (revoked !== '') return block('capability.revoked', revoked);
-    if (token === '') return standing(call, by, points.audience);
+    if (token === '') return standing(call, by, points);
     const opened = await points.open(call.tenant, token);
     if ('fault' in opened) return block(opened.fault, opened.detail);
     const withdrawn = withdrawnBy(opened, call.tenant, points.revoked);
@@ -68,8 +70,8 @@ export function situation(call: Call, by: Principal, audience: string) {
     tenant: call.tenant,
     task: by.task !== '' ? by.task : (call.envelope.task_id ?? ''),
     audience,
-    nowMs: call.at,
     sender: by.sender,
+    nowMs: call.at,
   };
 }
 
@@ -78,33 +80,55 @@ const NONE: Held = {
   id: '',
   root: '',
   callLimits: [],
-  inputText: '{"caveats":[],"expires_at":0,"id":"","issued_at":0,"root_id":"","subject":""}',
   amountLimits: [],
+  inputText: '{"caveats":[],"expires_at":0,"id":"","issued_at":0,"root_id":"","subject":""}',
 };
 
-function standing(call: Call, by: Principal, audience: string) {
-  const { grant } = by.registered;
-  if (grant === undefined) return block<Held>('capability.missing', '', NONE);
-  const standingGrant = grantOf(grant, call.tenant, by.agent);
+function standing(call: Call, by: Principal, points: CapabilityPoints) {
+  const grant = standingGrant(by, call.tenant, points.agent);
+  if (grant === undefined) {
+    const detail = by.actors.length > 1 ? 'not every actor of the chain has a standing grant' : '';
+    return block<Held>('capability.missing', detail, NONE);
+  }
   const held: Held = {
     ...NONE,
     kind: 'standing',
-    inputText: heldText({ ...standingGrant, jti: '', rootJti: '' }),
+    inputText: heldText({ ...grant, jti: '', rootJti: '' }),
   };
-  const refusal = judgeCaveats(standingGrant, situation(call, by, audience));
+  const refusal = judgeCaveats(grant, situation(call, by, points.audience));
   return refusal === null
     ? pass(held)
     : block(refusal.code, `standing grant: ${refusal.detail}`, held);
 }
 
-/** A standing grant in the form of a capability, so that one judge serves both. */
-export function grantOf(grant: StandingGrant, tenant: TenantId, agent: string): Grant {
+/**
+ * What a caller without a capability may do, in the form of one, so that one judge serves both: its own standing grant
+ * and those of all who delegated to it, each of which has to cover a call. Undefined where one of them has none.
+ */
+export function standingGrant(
+  by: Pick<Principal, 'agent' | 'actors' | 'registered'>,
+  tenant: TenantId,
+  agentOf: CapabilityPoints['agent'],
+): Grant | undefined {
+  const { agent, actors, registered } = by;
+  if (registered.grant === undefined) return undefined;
+  const caveats = caveatsOf(registered.grant);
+  for (const actor of actors) {
+    if (actor === agent) continue;
+    const granted = agentOf(tenant, actor)?.grant;
+    if (granted === undefined) return undefined;
+    caveats.push(...caveatsOf(granted));
+  }
+  return { tenant, subject: agent, issuedAt: 0, notBefore: null, caveats };
+}
+
+function caveatsOf(grant: StandingGrant): Caveat[] {
   const caveats: Caveat[] = [{ t: 'tool_allow', tools: grant.tools }];
   if (grant.forbidden_tools !== undefined)
     caveats.push({ t: 'tool_deny', tools: grant.forbidden_tools });
   if (grant.upstreams !== undefined) caveats.push({ t: 'upstream', upstreams: grant.upstreams });
   if (grant.expires_at !== undefined) caveats.push({ t: 'exp', exp: grant.expires_at });
-  return { tenant, subject: agent, issuedAt: 0, notBefore: null, caveats };
+  return caveats;
 }
 
 /** What record and policy see of a verified capability. */
@@ -117,12 +141,12 @@ export function heldOf(capability: VerifiedCapability, kind: 'token' | 'compat')
     callLimits: limits(capability).flatMap((limit) =>
       limit.kind === 'calls' ? [{ link: limit.link, calls: limit.atMost, expiresAt: until }] : [],
     ),
-    inputText: heldText(capability),
     amountLimits: limits(capability).flatMap((limit) => {
       if (limit.kind !== 'amount') return [];
       const total = Math.min(microUnits(limit.atMost), Number.MAX_SAFE_INTEGER);
       return [{ link: limit.link, path: limit.path, total, expiresAt: until }];
     }),
+    inputText: heldText(capability),
   };
 }
 
