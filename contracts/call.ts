@@ -42,7 +42,13 @@ export const DeclaredIntent = Type.Object(
 export type DeclaredIntent = Static<typeof DeclaredIntent>;
 
 /** Where a call came in. */
-export const Via = Type.Union([Type.Literal('http'), Type.Literal('authzen'), Type.Literal('mcp')]);
+export const Via = Type.Union([
+  Type.Literal('http'),
+  Type.Literal('authzen'),
+  Type.Literal('mcp'),
+  /** IntentGate's route: the capability is the identity too. */
+  Type.Literal('compat'),
+]);
 
 /**
  * decide: judge, reserve, record. evaluate: judge and record, but reserve no budget and open no hold (AuthZEN).

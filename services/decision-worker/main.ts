@@ -93,7 +93,10 @@ export async function start(config: WorkerConfig): Promise<Running> {
   const checks = guarded(
     {
       identity: identityCheck({
-        verify: identityVerifier(view),
+        verify: orCapability(identityVerifier(view), {
+          open: capabilities.open,
+          accepts: bearerTenants(view),
+        }),
         digest: principalDigest,
         ...state,
       }),

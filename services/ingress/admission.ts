@@ -11,7 +11,7 @@ import type { TenantId } from '#contracts/ids.ts';
 import { type Reason, reasonSpec } from '#contracts/reasons.ts';
 import type { ControlView } from '#host/control-view.ts';
 
-import { type Issuers, peekIdentity } from './identity-peek.ts';
+import { type Issuers, peekCapability, peekIdentity } from './identity-peek.ts';
 
 /** Each limit holds for one ingress process; a burst of one second's worth is let through. */
 export interface AdmissionLimits {
@@ -59,6 +59,8 @@ export interface Admitted {
 /** A call that asks to be let in. */
 export interface Applicant {
   readonly identity: string;
+  /** True where `identity` is a capability: it is proved apart from what the other routes take. */
+  readonly capability?: boolean;
   readonly address: string;
   /** About what the call adds to bus and stream. */
   readonly bytes: number;
@@ -122,7 +124,8 @@ class Gate {
 
   admit(applicant: Applicant): Admitted | Reason {
     if (applicant.identity === '') return 'identity.missing';
-    const digest = hash('sha256', applicant.identity, 'base64');
+    const { identity, capability = false } = applicant;
+    const digest = hash('sha256', capability ? `capability ${identity}` : identity, 'base64');
     const caller = this.#proven(digest, applicant);
     if (caller === undefined) return this.#admitUnproven(digest, applicant);
     return this.#overRate(caller, applicant) ?? { tenant: caller.tenant, digest, caller };
@@ -139,13 +142,14 @@ class Gate {
     caller.agent = this.#agents.get(name) ?? keep(this.#agents, AGENTS_MAX, name, full());
   }
 
-  #admitUnproven(digest: string, { identity, address, now }: Applicant): Admitted | Reason {
+  #admitUnproven(digest: string, applicant: Applicant): Admitted | Reason {
+    const { address, now } = applicant;
     const source = sourceOf(address);
     const share = this.#sources.get(source) ?? keep(this.#sources, SOURCES_MAX, source, full());
     const { sourceCallsPerSecond, unprovenCallsPerSecond } = this.#limits;
     if (!take(share, sourceCallsPerSecond, 1, now)) return 'service.source_rate';
     if (!take(this.#unproven, unprovenCallsPerSecond, 1, now)) return 'service.source_rate';
-    const peeked = peekIdentity(identity, this.#issuers);
+    const peeked = this.#peek(applicant);
     if (typeof peeked === 'string') return peeked;
     const latest = now + PROVEN_MAX_MS;
     const expiresAt = peeked.expiresAt === 0 ? latest : Math.min(peeked.expiresAt, latest);
@@ -154,14 +158,20 @@ class Gate {
     return { tenant: peeked.tenant, digest, caller };
   }
 
-  #proven(digest: string, { identity, now }: Applicant): Caller | undefined {
+  #peek({ identity, capability = false }: Applicant) {
+    return capability
+      ? peekCapability(identity, this.#issuers)
+      : peekIdentity(identity, this.#issuers);
+  }
+
+  #proven(digest: string, applicant: Applicant): Caller | undefined {
     const caller = this.#callers.get(digest);
     if (caller === undefined) return undefined;
     this.#callers.delete(digest);
-    if (now >= caller.expiresAt) return undefined;
+    if (applicant.now >= caller.expiresAt) return undefined;
     if (caller.generation !== this.#issuers.generation()) {
       // Issuers changed: the token stays proven only where it still names the same tenant.
-      const peeked = peekIdentity(identity, this.#issuers);
+      const peeked = this.#peek(applicant);
       if (typeof peeked === 'string' || peeked.tenant !== caller.tenant) return undefined;
       caller.generation = this.#issuers.generation();
     }

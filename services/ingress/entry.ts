@@ -19,7 +19,7 @@ export interface EntryParts {
   readonly tracing: Tracing;
 }
 
-export function createEntry(parts: EntryParts): Pick<Parts, 'admit' | 'ask'> {
+export function createEntry(parts: EntryParts): Pick<Parts, 'admit' | 'admitCapability' | 'ask'> {
   const { admission, measure } = parts;
   const asked = parts.tracing.enabled ? traced(parts.ask, parts.tracing) : parts.ask;
   return {
@@ -34,6 +34,17 @@ export function createEntry(parts: EntryParts): Pick<Parts, 'admit' | 'ask'> {
       if (typeof admitted === 'string') throw new Refused(admitted);
       const sender = parts.readSender(request, scheme);
       return sender === undefined ? { ...admitted, identity } : { ...admitted, identity, sender };
+    },
+    admitCapability: (request, token) => {
+      const admitted = admission.admit({
+        identity: token,
+        capability: true,
+        address: request.ip,
+        bytes: bodyBytes(request) + token.length,
+        now: Date.now(),
+      });
+      if (typeof admitted === 'string') throw new Refused(admitted);
+      return { ...admitted, identity: token };
     },
     ask: async (caller: Caller, call: Call) => {
       const from = performance.now();

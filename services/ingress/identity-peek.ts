@@ -2,6 +2,9 @@
  * Whose tenant a call belongs to, read from an identity that nobody has verified yet: only good for choosing the
  * subject. The worker verifies the signature and checks the tenant again.
  */
+import { decodeCapability } from '#contracts/capability.ts';
+import { expiresAt } from '#contracts/capability/judge.ts';
+import type { Compat } from '#contracts/compat.ts';
 import { CONTROL_KEYS, type Issuer } from '#contracts/control.ts';
 import { parseTenantId, type TenantId } from '#contracts/ids.ts';
 import { type JsonObject, MalformedJson, parseStrict } from '#contracts/json.ts';
@@ -28,6 +31,8 @@ interface Registration {
 /** Registered issuers by their `iss` or trust domain, kept current by the control view. */
 export interface Issuers {
   readonly of: (iss: string) => readonly Registration[];
+  /** Tenants that take capabilities as identities (compat.ts), by the tenant that these name. */
+  readonly byCapability: (named: string) => readonly TenantId[];
   /** Grows with each change: what was peeked at before has to be looked at again. */
   readonly generation: () => number;
 }
@@ -42,6 +47,7 @@ export function watchIssuers(view: Pick<ControlView, 'onChange'>): Issuers {
   const byName = new Map<string, Registration[]>();
   const nameOf = new Map<string, string>();
   let generation = 0;
+  const byCapability = watchCompat(view, () => generation++);
   view.onChange((key, entry) => {
     if (!key.startsWith(ISSUER_PREFIX)) return;
     generation++;
@@ -62,7 +68,42 @@ export function watchIssuers(view: Pick<ControlView, 'onChange'>): Issuers {
     nameOf.set(key, issuer.issuer);
     byName.set(issuer.issuer, [...(byName.get(issuer.issuer) ?? []), registration]);
   });
-  return { of: (iss) => byName.get(iss) ?? [], generation: () => generation };
+  return { of: (iss) => byName.get(iss) ?? [], byCapability, generation: () => generation };
+}
+
+const COMPAT_PREFIX = CONTROL_KEYS.compat('');
+
+function watchCompat(
+  view: Pick<ControlView, 'onChange'>,
+  changed: () => void,
+): Issuers['byCapability'] {
+  const names = new Map<TenantId, ReadonlySet<string>>();
+  view.onChange((key, entry) => {
+    if (!key.startsWith(COMPAT_PREFIX)) return;
+    changed();
+    const tenant = parseTenantId(key.slice(COMPAT_PREFIX.length));
+    if (tenant === undefined) return;
+    // Checked against its schema before it was projected.
+    const compat = entry.value as Compat | null;
+    if (compat?.route !== true) names.delete(tenant);
+    else names.set(tenant, new Set([tenant, compat.token_tenant ?? tenant]));
+  });
+  return (named) => [...names].flatMap(([tenant, own]) => (own.has(named) ? [tenant] : []));
+}
+
+/**
+ * The tenant that takes this capability as an identity, or why there is none: identity.malformed, unknown_issuer,
+ * claims. Untrusted: the whole token.
+ */
+export function peekCapability(token: string, issuers: Issuers): Peeked | Reason {
+  const decoded = decodeCapability(token);
+  if (!decoded.ok) return 'identity.malformed';
+  const { claims, caveats } = decoded.capability;
+  const [tenant, another] = issuers.byCapability(claims.tenant);
+  if (tenant === undefined) return 'identity.unknown_issuer';
+  // Two tenants that claim the same tokens: it is not ours to choose.
+  if (another !== undefined) return 'identity.claims';
+  return { tenant, expiresAt: (expiresAt({ caveats }) ?? 0) * 1_000 };
 }
 
 /**

@@ -54,6 +54,8 @@ export interface Parts {
    * that asks several times for one request calls this again for each. @throws Refused identity.*, service.*_rate, request.header
    */
   readonly admit: (request: FastifyRequest) => Caller;
+  /** The same for a capability in the place of an identity, where its tenant switched that on. @throws Refused */
+  readonly admitCapability: (request: FastifyRequest, token: string) => Caller;
   /** Asks a worker, remembers what its answer proves about the caller, and counts it. Never rejects. */
   readonly ask: (caller: Caller, call: Call) => Promise<WorkerAnswer>;
   readonly seal: Seal;

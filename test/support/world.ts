@@ -83,6 +83,8 @@ export interface World {
   /** Configuration of one more worker, for one that runs as a process of its own. */
   readonly workerConfig: () => WorkerConfig;
   readonly startWorker: () => Promise<{ readonly stop: () => Promise<void> }>;
+  /** Master key of capabilities, as workers have it. */
+  readonly capabilityMaster: Uint8Array;
   /** MAC keys of all writers. */
   readonly macKeysFile: string;
   readonly bus: (user: string) => Promise<Bus>;
@@ -281,6 +283,7 @@ export async function startWorld(
     activate,
     workerConfig,
     startWorker: startOne,
+    capabilityMaster: Buffer.from(master, 'base64'),
     macKeysFile,
     bus,
     file,

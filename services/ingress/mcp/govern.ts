@@ -42,6 +42,8 @@ export interface Governed {
   readonly listens: boolean;
   /** What the caller gets instead of a result, or of an error, of the upstream; by default just that. */
   readonly wrap?: (answer: JsonObject) => JsonObject;
+  /** For callers that read no streams: the whole answer as one document with status 200, made of the answer's text. */
+  readonly document?: (text: string) => string;
   /** JSON-RPC text that tells the caller why the call has no result. */
   readonly tell: (text: string, decision: Decided) => string;
 }
@@ -137,10 +139,10 @@ async function travel(
     await recordOutcome(exchange, owed, became);
     throw noSession(exchange);
   }
-  const { listens, wrap } = governed;
+  const { listens, wrap, document } = governed;
   const tell = (code: Reason) => governed.tell(failedText(code, decision), decision);
   const asked = wantsReceipt(governed.message) ? decision.receipt : undefined;
-  const settlement = settle(exchange, owed, { way, listens, receipt: asked, wrap, tell });
+  const settlement = settle(exchange, owed, { way, listens, receipt: asked, wrap, document, tell });
   await relay(takeOver(exchange), response, settlement);
 }
 

@@ -18,7 +18,7 @@ export interface Became {
 
 /** Records an outcome; false when the stream did not acknowledge it. */
 export async function recordOutcome(
-  { parts, caller }: Exchange,
+  { parts, caller }: Pick<Exchange, 'parts' | 'caller'>,
   judged: Judged,
   { status, detail }: Became,
 ): Promise<boolean> {

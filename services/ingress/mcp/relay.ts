@@ -24,6 +24,8 @@ export interface Answered {
 export interface Settlement {
   /** Of the request; undefined for messages that are not answered. */
   readonly id: RequestId | undefined;
+  /** The agent reads no streams: it gets the answer alone, as one document with status 200. */
+  readonly whole?: boolean;
   /** The text to send instead; the same text = unchanged. Called again when the same answer is replayed. */
   readonly answered: (answer: Answered) => Promise<string>;
   /** No answer came and none will; the text is sent in its place, '' = nothing. */
@@ -50,7 +52,8 @@ export async function relay(
   response: UpstreamResponse,
   settlement: Settlement,
 ): Promise<void> {
-  if (response.type === 'text/event-stream') await relayEvents(client, response, settlement);
+  if (settlement.whole === true) await relayWhole(client, response, settlement);
+  else if (response.type === 'text/event-stream') await relayEvents(client, response, settlement);
   else await relayDocument(client, response, settlement);
 }
 
@@ -68,6 +71,38 @@ async function relayDocument(
     const said = await lost(`status ${status} without an answer`);
     end(client, status >= 400 && status < 500 ? status : 502, said);
   }
+}
+
+async function relayWhole(
+  client: Client,
+  response: UpstreamResponse,
+  { id, answered, lost }: Settlement,
+): Promise<void> {
+  const answer = await answerIn(response, id).catch(() => undefined);
+  const text =
+    answer === undefined
+      ? await lost(`status ${response.status} without an answer`)
+      : await answered(answer);
+  end(client, text === '' ? 204 : 200, text);
+}
+
+/** The answer to a request, whether it comes alone or in a stream. */
+async function answerIn(
+  { status, type, body }: UpstreamResponse,
+  id: RequestId | undefined,
+): Promise<Answered | undefined> {
+  const answerOf = (text: string): Answered | undefined => {
+    const message = parse(text);
+    return message !== undefined && isAnswer(message, id, status)
+      ? { text, message, status }
+      : undefined;
+  };
+  if (type === 'application/json') return answerOf(await readAll(body));
+  for await (const { data } of serverEvents(body, MESSAGE_BYTES_MAX)) {
+    const answer = answerOf(data);
+    if (answer !== undefined) return answer;
+  }
+  return undefined;
 }
 
 async function relayEvents(

@@ -5,6 +5,7 @@ import { IDENTITY_ALGORITHMS } from '#contracts/control.ts';
 import { parseStrict } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 
+import { compatRoute } from '../compat/route.ts';
 import { bodyOf, challenge, Refused, sendJson } from '../http.ts';
 import type { Parts, Routes } from '../routes.ts';
 import { createCredentials, type CredentialOptions } from './credential.ts';
@@ -78,6 +79,7 @@ export function mcpRoutes(options: McpOptions): Routes {
     route('DELETE', endSession);
     metadataRoute(app, parts, options);
     heldPageRoute(app, parts);
+    compatRoute(app, { ...shared, upstreams });
   };
 }
 

@@ -18,6 +18,8 @@ interface SettleOptions {
   readonly receipt?: string | undefined;
   /** What the agent gets instead of the result or the error. */
   readonly wrap?: ((answer: JsonObject) => JsonObject) | undefined;
+  /** What the agent gets as one document, where it reads no streams. */
+  readonly document?: ((text: string) => string) | undefined;
   /** JSON-RPC text in the place of a result. */
   readonly tell: (code: Reason) => string;
 }
@@ -26,7 +28,7 @@ interface SettleOptions {
 export function settle(
   exchange: Exchange,
   owed: Owed,
-  { way, listens, receipt, wrap, tell }: SettleOptions,
+  { way, listens, receipt, wrap, document, tell }: SettleOptions,
 ): Settlement {
   const { unresumed } = exchange;
   const lost = async (error: string): Promise<void> => {
@@ -37,6 +39,7 @@ export function settle(
   };
   return {
     id: owed.id,
+    whole: document !== undefined,
     answered: async (answer) => {
       unresumed.settled(owed.decisionId);
       const recorded = await recordOutcome(exchange, owed, becameOf(answer));
@@ -44,6 +47,7 @@ export function settle(
       const text = changedResult(answer, (result) =>
         withReceipt(unshared(redacted(result, owed.obligations)), receipt),
       );
+      if (document !== undefined) return document(text);
       return wrap === undefined ? text : wrapped(text, owed, wrap);
     },
     lost: async (why) => {
