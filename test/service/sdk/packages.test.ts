@@ -42,7 +42,7 @@ describe('the npm package', () => {
     const inside = await readdir(join(home, 'node_modules', '@countersign', 'sdk'), {
       recursive: true,
     });
-    const kinds = inside.map((file) => file.replace(/^dist\/\w+(\.d\.ts|\.js)$/, 'dist/*$1'));
+    const kinds = inside.map((file) => file.replace(/^dist\/[\w-]+(\.d\.ts|\.js)$/, 'dist/*$1'));
     expect([...new Set(kinds)].sort()).toEqual([
       'README.md',
       'dist',
