@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { CHECKOUT } from '#cli/local/places.ts';
 
 import { authority } from './authority.ts';
+import { authority } from './authority.ts';
 import { endChildren } from './children.ts';
 import { hotCounter } from './hot-counter.ts';
 import { memory } from './memory.ts';
@@ -29,6 +30,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   steps,
   profile,
   receipts,
+  authority,
   'hot-counter': hotCounter,
 };
 const ROUNDS = 5;

@@ -52,7 +52,7 @@ const GROUP = 16;
 const GROUPED = `worker: ${GROUP} records made, into one message with its MAC`;
 
 /** The control view over memory. */
-function memory() {
+export function memory() {
   const entries = new Map<string, ControlEntry>();
   const listeners: ((key: string, entry: ControlEntry) => void)[] = [];
   const keyed = new Map<string, unknown>();
@@ -150,7 +150,7 @@ async function worker() {
 type Step = readonly [name: string, run: () => unknown];
 
 /** Microseconds of one run of each step: its best batch. In turn, so that a bad second spoils no step alone. */
-async function best(all: readonly Step[], batches: number): Promise<Record<string, number>> {
+export async function best(all: readonly Step[], batches: number): Promise<Record<string, number>> {
   const least: Record<string, number> = {};
   for (let batch = 0; batch < batches; batch += 1) {
     for (const [name, run] of all) {

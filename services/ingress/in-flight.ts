@@ -1,9 +1,9 @@
 /** Calls on their way to an upstream: an engaged kill switch cuts off those in its scope, and keeps others from leaving. */
 import {
   inScope,
+  killedBy,
   type Stoppable,
   type Switch,
-  type SwitchPlace,
   type SwitchScope,
 } from '#contracts/stop.ts';
 import type { ControlView } from '#host/control-view.ts';
@@ -23,38 +23,48 @@ export interface InFlight {
 
 /** Kept current by the view. */
 export function watchInFlight(view: ControlView): InFlight {
-  const engaged = new Map<string, SwitchPlace>();
+  /** Places of engaged switches, by key and as a set. */
+  const engaged = new Map<string, string>();
+  const places = new Set<string>();
   const ways = new Set<OnTheWay>();
   const aborted = counter<{ scope: string }>(
     'countersign_calls_aborted',
     'Calls that a kill switch cut off on their way to an upstream.',
   );
-  const cut = (way: OnTheWay, place: SwitchPlace) => {
-    if (way.killedBy !== '' || !inScope(place, way.call)) return;
-    way.killedBy = place.scope;
+  const cut = (way: OnTheWay, scope: SwitchScope) => {
+    way.killedBy = scope;
     ways.delete(way);
-    aborted.add(1, { scope: place.scope });
+    aborted.add(1, { scope });
     way.abort();
   };
+  const isEngaged = (tenant: string, scope: SwitchScope, id: string) =>
+    places.has(placeText(tenant, scope, id));
   view.onChange((key, { value }) => {
     const [family, tenant = ''] = key.split('.', 2);
     if (family !== 'switch') return;
+    const before = engaged.get(key);
+    if (before !== undefined) places.delete(before);
     if (value === null) return void engaged.delete(key);
     // The projector writes only what fits the schema of its key.
     const { scope, id } = value as Switch;
-    const place = { tenant, scope, id };
+    const place = placeText(tenant, scope, id);
+    places.add(place);
     engaged.set(key, place);
-    for (const way of ways) cut(way, place);
+    for (const way of ways) if (inScope({ tenant, scope, id }, way.call)) cut(way, scope);
   });
   return {
     enter: (call, abort) => {
       const way: OnTheWay = { call, abort, killedBy: '' };
       ways.add(way);
-      for (const place of engaged.values()) cut(way, place);
+      const scope = places.size === 0 ? '' : killedBy(call, isEngaged);
+      if (scope !== '') cut(way, scope);
       return { killedBy: () => way.killedBy, leave: () => void ways.delete(way) };
     },
   };
 }
+
+const placeText = (tenant: string, scope: SwitchScope, id: string): string =>
+  `${tenant}\n${scope}\n${id}`;
 
 interface OnTheWay {
   readonly call: Stoppable;
