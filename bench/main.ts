@@ -9,7 +9,6 @@ import { parseArgs } from 'node:util';
 import { CHECKOUT } from '#cli/local/places.ts';
 
 import { authority } from './authority.ts';
-import { authority } from './authority.ts';
 import { endChildren } from './children.ts';
 import { hotCounter } from './hot-counter.ts';
 import { memory } from './memory.ts';
