@@ -93,6 +93,8 @@ function publishes(): Record<string, readonly string[]> {
       'v1.count.>',
       ...readsCounters,
       SUBJECTS.journals,
+      SUBJECTS.allAnswers,
+      '$JS.API.DIRECT.GET.ANSWERS',
       'v1.control.*.alert',
       streamInfo('CONTROL'),
       '$KV.control.beat.>',
@@ -206,7 +208,7 @@ write_deadline: "10s"
 
 jetstream: {
   store_dir: $COUNTERSIGN_NATS_STORE
-  max_file_store: 20GB
+  max_file_store: 32GB
   # Every acknowledged record survives a power cut; without this the default loses up to two minutes.
   sync_interval: always
 }
