@@ -22,6 +22,7 @@ import { pythonWith } from '#test/support/python-venv.ts';
 import { hasPython, PYTHON_ENV } from '#test/support/sdk.ts';
 import { readVectors } from '#test/support/vectors.ts';
 
+import { Client } from '../../../sdk/typescript/src/index.ts';
 import { guardHttp, guardMcp, ReceiptGuard } from '../../../sdk/typescript/src/receipts.ts';
 
 /** A tool server behind a guard, and what reached and ran on it. */
@@ -160,12 +161,9 @@ describe.each(SERVERS)('an MCP server of the official %s SDK', (_, start, there)
     return (await gateway.rpc('guarded', body, headers)).body.result?.content?.[0]?.text;
   };
   const decided = async (args: object) => {
-    const response = await fetch(`${gateway.url}/v1/decisions`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...gateway.headers },
-      body: JSON.stringify({ tool: 'pay', upstream: 'guarded', arguments: args, receipt: true }),
-    });
-    return String(((await response.json()) as { receipt?: string }).receipt);
+    const identity = gateway.headers['authorization']?.slice('Bearer '.length) ?? '';
+    const agent = new Client(gateway.url, { identity });
+    return (await agent.ask('pay', args, { upstream: 'guarded', receipt: true })).receipt;
   };
 
   it.skipIf(!there)('runs what came through us, once', async () => {

@@ -15,28 +15,35 @@ const entry = (change: Partial<ReceiptKey> = {}) => ({
 });
 const forged = receiptKey(KEY, { worker: 'w1', until: NOW + 1 }, new Uint8Array(32).fill(2));
 
-it.each<[what: string, key: string, value: unknown, believed: boolean, checked: boolean]>([
-  ['a key of a worker', KEY, entry(), true, true],
+/** Listed by who believes what stands in the bucket, and by who checks it. */
+type Listed = readonly [believed: boolean, checked: boolean];
+
+it.each<[what: string, key: string, value: unknown, listed: Listed]>([
+  ['a key of a worker', KEY, entry(), [true, true]],
   [
     'a key that has ended',
     KEY,
     receiptKey(KEY, { worker: 'w1', until: NOW - 1 }, MAC),
-    false,
-    false,
+    [false, false],
   ],
-  ['an entry of another key', OTHER, entry(), true, false],
-  ['an entry that lives longer than it was made for', KEY, entry({ until: NOW + 9 }), true, false],
-  ['an entry of another worker', KEY, entry({ worker: 'w2' }), true, false],
-  ['an entry that another process made', KEY, forged, true, false],
-  ['an entry without a MAC', KEY, entry({ mac: '' }), true, false],
-  ['a key of another form', 'short', entry(), false, false],
-  ['a deleted entry', KEY, null, false, false],
-  ['an entry of another form', KEY, { until: NOW + 1 }, false, false],
-])('%s', (_, key, value, believed, checked) => {
+  ['an entry of another key', OTHER, entry(), [true, false]],
+  [
+    'an entry that lives longer than it was made for',
+    KEY,
+    entry({ until: NOW + 9 }),
+    [true, false],
+  ],
+  ['an entry of another worker', KEY, entry({ worker: 'w2' }), [true, false]],
+  ['an entry that another process made', KEY, forged, [true, false]],
+  ['an entry without a MAC', KEY, entry({ mac: '' }), [true, false]],
+  ['a key of another form', 'short', entry(), [false, false]],
+  ['a deleted entry', KEY, null, [false, false]],
+  ['an entry of another form', KEY, { until: NOW + 1 }, [false, false]],
+])('%s', (_, key, value, listed) => {
   expect([
     receiptJwks([[key, value]], NOW).keys.length === 1,
     receiptJwks([[key, value]], NOW, MAC_KEYS).keys.length === 1,
-  ]).toEqual([believed, checked]);
+  ]).toEqual(listed);
 });
 
 it('is a JSON Web Key Set, the youngest first', () => {
