@@ -52,6 +52,8 @@ export interface Approvals {
   /** Another instance of the service. */
   readonly startService: (hooks?: Pick<StepParts, 'afterCommit'>) => Promise<Running>;
   readonly startChainer: () => Promise<Running>;
+  /** What a process of the service is started with. */
+  readonly environment: () => Promise<Readonly<Record<string, string>>>;
   readonly person: (id: string, more?: Partial<Operator>) => Promise<number>;
   readonly ask: <Name extends Asks>(ask: Ask<Name>, as?: string) => Promise<HeldReply<Name>>;
   /** Shows the call, waits until the preview is whole, and says yes to it. */
@@ -189,6 +191,7 @@ export async function startApprovals(
       (await pool.query(sql, [...values])).rows as T[],
     startService,
     startChainer: start,
+    environment: () => environment('approval-escalation', 'countersign_approvals'),
     person,
     ask,
     approve: async (id, by = 'ada') => {

@@ -187,6 +187,9 @@ describe('README.md', () => {
     shell = await openShell(live.system.dir);
     const id = 'JSON.parse(require("fs").readFileSync(0)).items[0].decision_id';
     const newest = `./countersign audit list --kind decision --limit 1 --json | node -p '${id}'`;
+    const held = 'JSON.parse(require("fs").readFileSync(0)).items[0].approval_id';
+    const waiting = `./countersign approvals list --json | node -p '${held}'`;
+    await shell.run(`waiting() { until ${waiting}; do sleep 0.2; done; }`);
     await shell.run(`newest() { until ${newest}; do sleep 0.2; done; }`);
   });
   afterAll(() => shell.close());
@@ -196,6 +199,9 @@ describe('README.md', () => {
     code
       .replaceAll(/^npm .*$/gm, '')
       .replaceAll('DECISION_ID', '$(newest 2>/dev/null)')
+      // The first one that is shown is kept: once it is approved it does not wait any more.
+      .replaceAll('show APPROVAL_ID', 'show $(waiting 2>/dev/null | tee held.id)')
+      .replaceAll('APPROVAL_ID', '$(cat held.id)')
       .replaceAll(
         /^(cp -r policies\/starter my-policy) .*$/gm,
         `$1; sed -i.bak 's/"refund_limit": 100/"refund_limit": 500/' my-policy/data.json`,
