@@ -69,6 +69,8 @@ export const HeldAsk = Type.Union([
   ),
   /** The ingress: the call that waits, for the agent that comes back for it. */
   Type.Object({ ...head, ask: Type.Literal('call'), approval, principal: text(64) }, closed),
+  /** The ingress: what of this principal's calls waits, newest first. */
+  Type.Object({ ...head, ask: Type.Literal('mine'), principal: text(64) }, closed),
   /** The ingress: the agent does not want it any more. */
   Type.Object({ ...head, ask: Type.Literal('withdraw'), approval, principal: text(64) }, closed),
 ]);
@@ -80,6 +82,7 @@ export const HELD_ASKERS: Readonly<Record<HeldAsk['ask'], readonly string[]>> = 
   show: ['admin', 'notifier'],
   decide: ['admin', 'notifier'],
   call: ['ingress'],
+  mine: ['ingress'],
   withdraw: ['ingress'],
 };
 
@@ -170,6 +173,20 @@ export const HeldCall = Type.Object({
 });
 export type HeldCall = Static<typeof HeldCall>;
 
+/** A call that waits, as its own principal sees it. */
+export const WaitingCall = Type.Object({
+  approval_id: ApprovalIdSchema,
+  tool: Type.String(),
+  upstream: Type.String(),
+  state: Type.Unsafe<'pending' | 'approved'>({ type: 'string', enum: ['pending', 'approved'] }),
+  held_at: Instant,
+  expires_at: Instant,
+});
+export type WaitingCall = Static<typeof WaitingCall>;
+
+/** More are not told. */
+export const WAITING_CALLS_MAX = 50;
+
 /**
  * not_found: there is none, or not for this principal. ended: it is not pending any more. not_approver: no operator
  * with the role, not of this tenant, or not of this stage. self: asked for it. voted: gave their vote already.
@@ -195,6 +212,7 @@ export interface HeldValues {
   readonly show: ApprovalPreview;
   readonly decide: DecisionAnswer;
   readonly call: HeldCall;
+  readonly mine: readonly WaitingCall[];
   readonly withdraw: DecisionAnswer;
 }
 

@@ -14,6 +14,7 @@ import {
   ToolName,
   UpstreamName,
 } from './call.ts';
+import { WaitingCall } from './held.ts';
 import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
 import type { JsonObject } from './json.ts';
 import { OwnCapability, OwnIdentity } from './me.ts';
@@ -126,6 +127,16 @@ export const Me = Type.Object({
     description:
       'What is used of each ceiling that applies: of tenant and agent, of the session and task of the identity, of the capability.',
   }),
+  holds: Type.Optional(
+    Type.Array(
+      Type.Object({
+        ...WaitingCall.properties,
+        held_at: Type.String({ description: 'RFC 3339' }),
+        expires_at: Type.String({ description: 'RFC 3339' }),
+      }),
+      { description: 'Own calls that wait for people. Left out while nobody can say.' },
+    ),
+  ),
 });
 export type Me = Static<typeof Me>;
 

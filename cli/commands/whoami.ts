@@ -1,12 +1,11 @@
 // `whoami`: what the gateway says of an agent, to its developer. Nothing is judged or recorded.
 
 import type { Command } from 'commander';
-import type { Static } from 'typebox';
 
 import { callerOf, ingressCall, reachable, type Caller, type Reach } from '#cli/client.ts';
 import { paint, print, printJson, printTable } from '#cli/output.ts';
 import { addVerb } from '#cli/verb.ts';
-import type { Me } from '#contracts/http.ts';
+import type { Me as Shown } from '#contracts/http.ts';
 
 export function register(program: Command): void {
   const verb = addVerb(program, 'whoami', {
@@ -31,12 +30,20 @@ async function whoami(options: Reach & Caller): Promise<void> {
     method: 'GET',
     path: '/v1/me',
     headers: callerOf(options),
-  })) as Static<typeof Me>;
+  })) as Shown;
   if (options.json === true) printJson(me);
   else tell(me);
 }
 
-function tell({ identity, capability, tools, budgets }: Static<typeof Me>): void {
+function tell(me: Shown): void {
+  tellWho(me);
+  print();
+  tellTools(me);
+  tellBudgets(me);
+  tellHolds(me);
+}
+
+function tellWho({ identity, capability }: Shown): void {
   const { agent, agent_class: kind, on_behalf_of: person, actors } = identity;
   const rows = [
     ['agent', `${agent}${kind === '' ? '' : ` (${kind})`} in ${identity.tenant}`],
@@ -54,7 +61,9 @@ function tell({ identity, capability, tools, budgets }: Static<typeof Me>): void
     ]),
   ];
   printTable(rows.filter(([, value]) => value !== ''));
-  print();
+}
+
+function tellTools({ tools }: Shown): void {
   printTable(
     tools.map(({ upstream, name, visible, reason }) => [
       visible ? paint('green', 'may call') : paint('dim', 'hidden  '),
@@ -63,6 +72,9 @@ function tell({ identity, capability, tools, budgets }: Static<typeof Me>): void
     ]),
   );
   if (tools.length === 0) print('there are no tools');
+}
+
+function tellBudgets({ budgets }: Shown): void {
   if (budgets.length === 0) return;
   print();
   printTable(
@@ -71,6 +83,23 @@ function tell({ identity, capability, tools, budgets }: Static<typeof Me>): void
       const left = `${shown(limit - used)} of ${shown(limit)} left`;
       return [scope, `${unit ?? 'calls'} per ${window}`, left, `until ${resetsAt}`];
     }),
+  );
+}
+
+function tellHolds({ holds }: Shown): void {
+  if (holds?.length === 0) return;
+  print();
+  if (holds === undefined) {
+    print('which calls are held, nobody can say now');
+    return;
+  }
+  printTable(
+    holds.map(({ approval_id: id, upstream, tool, state, expires_at: until }) => [
+      state === 'approved' ? 'approved: send it again' : 'held',
+      upstream === '' ? tool : `${upstream}/${tool}`,
+      id,
+      `until ${until}`,
+    ]),
   );
 }
 

@@ -6,6 +6,7 @@ import {
   type HeldAsk,
   type HeldReply,
   parseHeldAsk,
+  WAITING_CALLS_MAX,
 } from '#contracts/held.ts';
 import { parseTenantId, type TenantId } from '#contracts/ids.ts';
 import { canonical } from '#contracts/json.ts';
@@ -17,7 +18,7 @@ import { decideHeld, withdrawHeld } from './decide.ts';
 import { readLeaf, readPayload } from './hold.ts';
 import { itemOf, previewOf } from './preview.ts';
 import type { StepParts } from './steps.ts';
-import { findByHandle, listRows } from './store.ts';
+import { findByHandle, listOpen, listRows } from './store.ts';
 
 export interface ServeParts extends StepParts {
   readonly keys: MacKeys;
@@ -77,6 +78,8 @@ function answer(parts: ServeParts, tenant: TenantId, ask: HeldAsk): Promise<Held
       return decideHeld(parts, tenant, ask);
     case 'call':
       return heldCallOf(parts, tenant, ask);
+    case 'mine':
+      return waitingOf(parts, tenant, ask);
     case 'withdraw':
       return withdrawHeld(parts, tenant, ask);
   }
@@ -100,6 +103,23 @@ async function show(
   const row = await findByHandle(pool, { tenant, id: approval });
   if (row === undefined) return refused('not_found');
   return { ok: true, value: await previewOf(pool, row, operators) };
+}
+
+async function waitingOf(
+  { pool, now }: ServeParts,
+  tenant: TenantId,
+  { principal }: Extract<HeldAsk, { ask: 'mine' }>,
+): Promise<HeldReply<'mine'>> {
+  const rows = await listOpen(pool, tenant, { principal, at: now(), limit: WAITING_CALLS_MAX });
+  const value = rows.map(({ state, progress: { summary }, expiresAt }) => ({
+    approval_id: summary.approval_id,
+    tool: summary.tool,
+    upstream: summary.upstream,
+    state: state as 'pending' | 'approved', // no others were asked for
+    held_at: summary.held_at,
+    expires_at: expiresAt,
+  }));
+  return { ok: true, value };
 }
 
 /** The call itself, for its own principal: with it the ingress asks a worker anew. */

@@ -86,6 +86,21 @@ export async function listRows(
   return rows.map(rowOf);
 }
 
+/** What waits of one principal, newest first: pending, or approved with uses left. */
+export async function listOpen(
+  db: Queryable,
+  tenant: TenantId,
+  { principal, at, limit }: { principal: string; at: number; limit: number },
+): Promise<Row[]> {
+  const { rows } = await db.query<Columns>(
+    `select ${COLUMNS} from approvals where tenant = $1 and state in ('pending', 'approved')
+     and facts->>'principal' = $2 and expires_at > $3 and used < uses
+     order by position desc limit $4`,
+    [tenant, principal, at, limit],
+  );
+  return rows.map(rowOf);
+}
+
 /** Takes a hold. stored: it is new. attached: its call is held already, or was answered. known: it came before. */
 export type Taken = 'stored' | 'attached' | 'known';
 

@@ -3,7 +3,13 @@
  * themselves, asked of approval-escalation. It only tells states; whether a call is released a worker decides anew.
  */
 import { APPROVAL_KEYS, type ApprovalEntry, heldAs, peekEntry } from '#contracts/approval.ts';
-import { type HeldAsk, type HeldCall, type HeldReply, parseHeldReply } from '#contracts/held.ts';
+import {
+  type HeldAsk,
+  type HeldCall,
+  type HeldReply,
+  parseHeldReply,
+  type WaitingCall,
+} from '#contracts/held.ts';
 import type { ApprovalId, TenantId } from '#contracts/ids.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import type { Bus, KV } from '#host/nats.ts';
@@ -26,12 +32,19 @@ export interface HeldCalls {
   ) => Promise<ApprovalEntry | undefined>;
   /** The call itself, for its own principal; undefined where nobody can say it now. */
   readonly call: (place: HeldPlace, principal: string) => Promise<HeldCall | undefined>;
+  /** What waits of a principal's calls; undefined where nobody can say it now. */
+  readonly mine: (
+    tenant: TenantId,
+    principal: string,
+  ) => Promise<readonly WaitingCall[] | undefined>;
   /** Its own principal does not want it any more. */
   readonly withdraw: (place: HeldPlace, principal: string) => Promise<void>;
 }
 
 /** A write that was not heard is found by looking again. */
 const LOOK_MS = 2_000;
+/** Who only wants to see what waits does not wait long for it. */
+const MINE_MS_MAX = 1_000;
 /** Requests that wait at once; more are answered without a wait. */
 const WAITING_MAX = 10_000;
 
@@ -85,6 +98,14 @@ export async function watchHeld(bus: Bus, request: SignedRequest): Promise<HeldC
     call: async (place, principal) => {
       const reply = await ask('call', place, principal);
       return reply?.ok === true ? reply.value : undefined;
+    },
+    mine: async (tenant, principal) => {
+      const body: HeldAsk = { v: 1, at: Date.now(), ask: 'mine', principal };
+      const reply = await request(SUBJECTS.held(tenant), JSON.stringify(body), {
+        timeoutMs: MINE_MS_MAX,
+      }).catch(unanswered);
+      const said = reply === undefined ? undefined : parseHeldReply<'mine'>(reply);
+      return said?.ok === true ? said.value : undefined;
     },
     withdraw: async (place, principal) => void (await ask('withdraw', place, principal)),
   };

@@ -1,7 +1,8 @@
-/** GET /v1/me: who the caller is here, what it may call, and why a tool is hidden. */
+/** GET /v1/me: who the caller is here, what it may call and why a tool is hidden, what is left and what waits. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 
 import { DEADLINE_DEFAULT_MS } from '#contracts/call.ts';
+import type { WaitingCall } from '#contracts/held.ts';
 import type { Me } from '#contracts/http.ts';
 import type { Standing } from '#contracts/me.ts';
 import { isReason, publicReason, type PublicReason } from '#contracts/reasons.ts';
@@ -15,8 +16,9 @@ export function meRoutes(app: FastifyInstance, parts: Parts): void {
     const answer = await parts.ask(caller, questionOf(request));
     if (answer.kind === 'refused') return refuse(reply, answer.code);
     if (answer.kind !== 'me') return refuse(reply, 'service.malformed_answer');
+    const waiting = await parts.held.mine(caller.tenant, answer.principal);
     void reply.header('cache-control', 'no-store');
-    return sendJson(reply, JSON.stringify(meOf(answer.standing)));
+    return sendJson(reply, JSON.stringify({ ...meOf(answer.standing), ...holdsOf(waiting) }));
   });
 }
 
@@ -47,6 +49,19 @@ function meOf({ identity, capability, tools, budgets }: Standing): Me {
     })),
     budgets,
   };
+}
+
+function holdsOf(waiting: readonly WaitingCall[] | undefined): Pick<Me, 'holds'> {
+  const time = (ms: number) => new Date(ms).toISOString();
+  return waiting === undefined
+    ? {}
+    : {
+        holds: waiting.map((call) => ({
+          ...call,
+          held_at: time(call.held_at),
+          expires_at: time(call.expires_at),
+        })),
+      };
 }
 
 /** A code that this version does not know has no words. */

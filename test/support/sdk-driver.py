@@ -11,9 +11,9 @@ def do(op, **given):
         return attenuate(given["token"], **given["narrowing"])
     if op == "inspect":
         return vars(inspect(given["token"]))
-    client = Client(given["url"], "identity", timeout=given["timeout"])
+    client = Client(given["url"], given.get("identity", "identity"), timeout=given["timeout"])
     try:
-        return client.call("tool", {"amount": 1}).decision_id
+        return client.call(given.get("tool", "tool"), given.get("arguments", {"amount": 1})).decision_id
     except Held as held:
         if "wait" not in given:
             raise

@@ -79,6 +79,7 @@ describe('a caller is told', () => {
           task: expect.any(String),
           expires_at: expect.stringMatching(/^20\d\d-.*Z$/),
         },
+        budgets: [],
         capability: { kind: 'token', id: expect.any(String), caveats },
         tools: [
           { upstream: 'shop', name: 'lookup_order', visible: true },
@@ -134,6 +135,22 @@ describe('a caller is told', () => {
         refund_order: 'capability.tool_not_covered',
       });
     expect((await me(identity)).body.capability.kind).toBe('standing');
+  });
+
+  it('what is used of its ceilings, and asking uses none of it', async () => {
+    const ceiling = { scope: 'agent', window: 'day', calls: 3 };
+    const key = CONTROL_KEYS.budgets(world.tenant);
+    await world.put(key, { ceilings: [ceiling] });
+    const token = await world.mint([{ t: 'exp', exp: inAnHour() }]);
+    const identity = await world.identity();
+    const used = async () => (await me(identity, token)).body.budgets.map((share) => share.used);
+    await expect.poll(used).toEqual([0]);
+    await world.ask({ capability: token });
+    expect(await used()).toEqual([1]);
+    expect((await me(identity, token)).body.budgets).toMatchObject([
+      { scope: 'agent', window: 'day', limit: 3, used: 1 },
+    ]);
+    await world.put(key, null);
   });
 
   it('that somebody has stopped it', async () => {
