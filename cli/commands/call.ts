@@ -21,6 +21,7 @@ interface Answer {
   readonly verdict: 'allow' | 'block' | 'escalate';
   readonly reason: { readonly code: string; readonly message: string; readonly help: string };
   readonly policy_reason?: string;
+  readonly warning?: string;
   readonly approval_id?: string;
   readonly policy: { readonly digest: string };
   readonly recorded: { readonly durability: string };
@@ -103,7 +104,8 @@ function printAnswer(answer: Answer): void {
   print(
     `${paint(['bold', STYLE[verdict]], verdict)}  ${reason.code}${said === undefined ? '' : ` (${said})`}`,
   );
-  print(`  ${reason.message}`);
+  if (answer.warning === undefined) print(`  ${reason.message}`);
+  else print(paint('yellow', `  ${answer.warning}`));
   if (verdict !== 'allow' && reason.help !== '') print(`  ${reason.help}`);
   if (approval !== undefined) print(`  approval  ${approval}`);
   print(

@@ -143,7 +143,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     onAnswer: (verdict, reason) => decisions.add(1, { verdict, reason }),
   });
   const dropped = counter('countersign_calls_dropped', 'Calls that nobody waited for any more.');
-  const sight = { identity: checks.identity, capabilities, catalogue, stops };
+  const sight = { identity: checks.identity, capabilities, catalogue, stops, lift: rollout.lift };
   const serving = serveCalls(bus, {
     view,
     catalogue,

@@ -11,7 +11,7 @@ import {
   standingGrant,
 } from './checks/capability.ts';
 import { callScopeOf, revokedBy, stoppableOf, type Stops, withdrawnBy } from './checks/stopped.ts';
-import type { Call, Checks, Principal } from './decide.ts';
+import type { Call, Checks, Lift, Principal } from './decide.ts';
 import { refused } from './judge.ts';
 import type { Catalogue } from './points/catalogue.ts';
 
@@ -20,6 +20,7 @@ export interface VisibleParts {
   readonly capabilities: CapabilityPoints;
   readonly catalogue: Catalogue;
   readonly stops: Stops;
+  readonly lift: Lift;
 }
 
 /** What identity and capability say of a caller before it has chosen a tool. */
@@ -62,9 +63,17 @@ export async function sightOf(parts: VisibleParts, call: Call): Promise<Sight | 
   const by = principal.value;
   const holds = await holdingOf(parts, call, by);
   const { grant, fault } = holds;
+  const stoppable = stoppableOf(call, by);
+  if (fault === 'capability.missing') {
+    // What a mode or an exception would let it call it may see.
+    const called = (tool: string) => ({ ...call, envelope: { ...call.envelope, tool } });
+    const lifted = (upstream: string, tool: string) =>
+      killedBy({ ...stoppable, upstream, tool }, parts.stops.engaged) === '' &&
+      parts.lift(called(tool), by, fault) !== '';
+    return { by, holds, hides: (upstream, tool) => (lifted(upstream, tool) ? '' : fault) };
+  }
   if (grant === undefined || fault !== '') return { by, holds, hides: () => fault };
   const here = situation(call, by, parts.capabilities.audience);
-  const stoppable = stoppableOf(call, by);
   return {
     by,
     holds,

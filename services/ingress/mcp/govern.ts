@@ -5,6 +5,7 @@
 import type { JsonObject } from '#contracts/json.ts';
 import type { OutcomeStatus } from '#contracts/outcome.ts';
 import type { Reason } from '#contracts/reasons.ts';
+import { RECEIPT_META } from '#contracts/receipt.ts';
 
 import { argumentsText, type Decided } from '../decisions.ts';
 import { sendJson } from '../http.ts';
@@ -29,6 +30,9 @@ import { relay } from './relay.ts';
 import { failedText } from './result.ts';
 import type { Owed } from './resume.ts';
 import { settle } from './settle.ts';
+
+/** Key of the warning in `_meta` of a result. */
+const WARNING_META = 'countersign/warning';
 
 /** A governed request of an agent. */
 export interface Governed {
@@ -141,10 +145,22 @@ async function travel(
   }
   const { listens, wrap, document } = governed;
   const tell = (code: Reason) => governed.tell(failedText(code, decision), decision);
-  const asked = wantsReceipt(governed.message) ? decision.receipt : undefined;
-  const settlement = settle(exchange, owed, { way, listens, receipt: asked, wrap, document, tell });
+  const settlement = settle(exchange, owed, {
+    way,
+    listens,
+    meta: metaOf(governed, decision),
+    wrap,
+    document,
+    tell,
+  });
   await relay(takeOver(exchange), response, settlement);
 }
+
+/** What the agent gets beside the result: a receipt that it asked for, a warning where enforcing would not allow this. */
+const metaOf = ({ message }: Governed, { body, receipt }: Decided): JsonObject => ({
+  ...(receipt !== undefined && wantsReceipt(message) ? { [RECEIPT_META]: receipt } : {}),
+  ...(body.warning === undefined ? {} : { [WARNING_META]: body.warning }),
+});
 
 const judgedAs = ({ body }: Decided) => ({
   decisionId: body.decision_id,

@@ -164,7 +164,7 @@ const listening = (exchange: Exchange): Settlement => ({
 /** The answer is settled as on the stream of its own call. An end without one changes nothing: it can be asked for again. */
 function resuming(exchange: Exchange, owed: Owed, way: Way): Settlement {
   const tell = (code: Reason) => faultText(faultOf(code, { id: owed.id }));
-  const settlement = settle(exchange, owed, { way, listens: false, tell });
+  const settlement = settle(exchange, owed, { way, listens: false, meta: {}, tell });
   return {
     ...settlement,
     lost: async (why) => (way.killedBy() === '' ? '' : settlement.lost(why)),

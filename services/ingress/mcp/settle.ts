@@ -1,7 +1,6 @@
 /** Outcome first, then the answer: an agent never sees a result that has no record, nor one that owes something. */
 import type { JsonObject } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
-import { RECEIPT_META } from '#contracts/receipt.ts';
 
 import type { Exchange, Way } from './exchange.ts';
 import { isObject } from './message.ts';
@@ -14,8 +13,8 @@ interface SettleOptions {
   readonly way: Pick<Way, 'signal' | 'killedBy'>;
   /** A stream that lives until its client ends it. */
   readonly listens: boolean;
-  /** For the agent that asked for one, with the result. */
-  readonly receipt?: string | undefined;
+  /** For the agent, with the result, by key of `_meta`. */
+  readonly meta: JsonObject;
   /** What the agent gets instead of the result or the error. */
   readonly wrap?: ((answer: JsonObject) => JsonObject) | undefined;
   /** What the agent gets as one document, where it reads no streams. */
@@ -28,7 +27,7 @@ interface SettleOptions {
 export function settle(
   exchange: Exchange,
   owed: Owed,
-  { way, listens, receipt, wrap, document, tell }: SettleOptions,
+  { way, listens, meta, wrap, document, tell }: SettleOptions,
 ): Settlement {
   const { unresumed } = exchange;
   const lost = async (error: string): Promise<void> => {
@@ -45,7 +44,7 @@ export function settle(
       const recorded = await recordOutcome(exchange, owed, becameOf(answer));
       if (!recorded) return tell('evidence.outcome_unavailable');
       const text = changedResult(answer, (result) =>
-        withReceipt(unshared(redacted(result, owed.obligations)), receipt),
+        withMeta(unshared(redacted(result, owed.obligations)), meta),
       );
       if (document !== undefined) return document(text);
       return wrap === undefined ? text : wrapped(text, owed, wrap);
@@ -74,10 +73,10 @@ function wrapped(text: string, { id }: Owed, wrap: (answer: JsonObject) => JsonO
   return JSON.stringify({ jsonrpc: '2.0', id, result });
 }
 
-function withReceipt(result: JsonObject, receipt: string | undefined): JsonObject {
-  if (receipt === undefined) return result;
+function withMeta(result: JsonObject, ours: JsonObject): JsonObject {
+  if (Object.keys(ours).length === 0) return result;
   const { _meta: meta } = result;
-  return { ...result, _meta: { ...(isObject(meta) ? meta : {}), [RECEIPT_META]: receipt } };
+  return { ...result, _meta: { ...(isObject(meta) ? meta : {}), ...ours } };
 }
 
 /** What was judged for one caller is for nobody else, whatever the upstream thinks of it. */

@@ -135,7 +135,7 @@ describe('an allowed call', () => {
     ['a connection lost midway', 'rec', '{"mode":"cut"}', 'unknown', {}],
     ['an upstream that refuses us', 'rec', '{"mode":"status","status":401}', 'failed', {}],
     ['an upstream that redirects', 'rec', '{"mode":"status","status":307}', 'failed', {}],
-    ['an upstream that is not there', 'nobody', '{}', 'failed', {}],
+    ['an upstream that is not there', 'nobody', '{}', 'refused_late', {}],
   ])('leaves its outcome: %s', async (...[, to, args, status, detail]) => {
     const answer = await gateway.rpc(to, pay(args));
     expect(answer.status).toBe(200);

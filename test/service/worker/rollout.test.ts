@@ -168,6 +168,30 @@ describe('a mode', () => {
     await put(key, null);
   });
 
+  it('shows a caller without a capability what it lets it call, but nothing that is stopped', async () => {
+    const seen = async () => {
+      const answer = await world.ask({ ask: 'visible', capability: '', upstream: 'shop' });
+      if (answer.kind !== 'visible') throw new Error(JSON.stringify(answer));
+      return answer.tools.map(({ reason }) => reason);
+    };
+    await setMode('enforce');
+    expect(await seen()).toEqual(['capability.missing', 'capability.missing']);
+    await setMode('observe');
+    expect(await seen()).toEqual(['', '']);
+    const key = CONTROL_KEYS.switch('acme', 'tool', 'refund_order');
+    const engaged = {
+      scope: 'tool',
+      id: 'refund_order',
+      by: 'a',
+      reason: 'r',
+      at: 1,
+      release: null,
+    };
+    await put(key, engaged);
+    expect(await seen()).toEqual(['', 'capability.missing']);
+    await put(key, null);
+  });
+
   it('enforces the canary share of the sessions, each the same way every time', async () => {
     await setMode('observe', { percent: 50, by: 'session' });
     const sessions = Array.from({ length: 12 }, (_, one) => `session-${one}`);

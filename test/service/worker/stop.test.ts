@@ -16,7 +16,7 @@ beforeAll(async () => {
   world = await startWorld();
   await world.activate(ALLOW_ALL);
   open = await world.mint([{ t: 'tool_allow', tools: ['*'] }]);
-  for (const agent of ['second-agent', 'helper']) {
+  for (const agent of ['second-agent', 'helper', 'planner']) {
     await world.put(CONTROL_KEYS.agent('acme', agent), { grant: { tools: ['*'] } });
   }
 });
