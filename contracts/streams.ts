@@ -50,8 +50,13 @@ export const STREAMS = {
   COUNT_DAY: counter('day', 3 * DAY_MS),
   COUNT_MONTH: counter('month', 40 * DAY_MS),
   COUNT_CAPABILITY: counter('capability', 33 * DAY_MS),
+  ANSWERS: {
+    // About 0.9 KB for each call_id of the last 24 hours: 4.7 million of them, 55 a second all day.
+    ...spool([SUBJECTS.allAnswers], 4096 * MIB, 'answers to calls with a call_id, for repeats'),
+    ageMaxMs: DAY_MS,
+  },
   JOURNAL: {
-    ...spool([SUBJECTS.journals], 512 * MIB, 'what workers take from counters and give back'),
+    ...spool([SUBJECTS.journals], 256 * MIB, 'what workers take from counters and give back'),
     ageMaxMs: 10 * MINUTE_MS,
   },
 } as const satisfies Record<string, StreamSpec>;
@@ -137,9 +142,9 @@ export const BUCKETS = {
   calls: {
     kind: 'kv',
     ageMaxMs: DAY_MS,
-    // About 1 KB for each id of the last 24 hours: 6 million of them, 70 a second all day.
-    bytesMax: 6144 * MIB,
-    purpose: 'idempotency claims and answers',
+    // About half a KB for each id of the last 24 hours: as many as ANSWERS holds.
+    bytesMax: 2304 * MIB,
+    purpose: 'idempotency claims',
   },
   deliveries: {
     kind: 'kv',

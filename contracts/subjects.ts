@@ -84,6 +84,9 @@ export const SUBJECTS = {
   counter: (window: BudgetWindow, tenant: TenantId, scope: string, start: number) =>
     `v1.count.${window}.${tenant}.${scope}.${start.toString(36)}`,
   counters: (window: BudgetWindow) => `v1.count.${window}.>`,
+  /** Answers to calls with a call_id, of one worker process. */
+  answers: (keeper: string) => `v1.answer.${keeper}`,
+  allAnswers: 'v1.answer.>',
   /** What one worker process takes from counters and gives back (contracts/budget.ts). */
   journal: (id: string) => `v1.journal.${id}`,
   journals: 'v1.journal.>',

@@ -15,9 +15,10 @@ import type { MacKeys } from '#contracts/mac.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import type { Logger } from '#host/log.ts';
 import type { Bus } from '#host/nats.ts';
+import { readBack } from '#host/read-back.ts';
 
 import type { AddOnce } from './counters.ts';
-import { readDecisions, Trimmed } from './draws.ts';
+import { readDrawings, Trimmed } from './draws.ts';
 
 export interface LeaseParts {
   readonly bus: Bus;
@@ -31,7 +32,7 @@ export interface LeaseParts {
 
 /** Decisions are stored by another stream, so its times may differ by a little. */
 const MARGIN_MS = 2_000;
-const BATCH = 512;
+const AT_ONCE = 512;
 
 interface Taken {
   readonly counter: string;
@@ -42,7 +43,6 @@ interface Taken {
 interface Journal {
   readonly takes: ReadonlyMap<string, Taken>;
   readonly returns: readonly (JournalEntry['returns'][number] & { readonly at: number })[];
-  readonly lastSequence: number;
 }
 
 /** Looks at every journal once. */
@@ -65,12 +65,11 @@ async function settle(
 ): Promise<void> {
   const { bus, keys, log } = parts;
   const since = at.lastAt - TAKE_MS;
-  const journal = await readJournal(bus, { ...at, since });
+  const journal = await readJournal(bus, { subject: at.subject, since });
   try {
-    await readDecisions(bus, keys, { since: since - MARGIN_MS }, (_id, draws) => {
+    for await (const { draws } of readDrawings(bus, keys, { since: since - MARGIN_MS })) {
       for (const { take, units } of draws) lower(journal, take, units);
-      return true;
-    });
+    }
   } catch (error) {
     if (!(error instanceof Trimmed)) throw error;
     if (await remove(bus, at))
@@ -109,27 +108,21 @@ function lower({ takes }: Journal, name: string, units: number): void {
 
 async function readJournal(
   bus: Bus,
-  from: { readonly subject: string; readonly since: number; readonly lastSequence: number },
+  { subject, since }: { readonly subject: string; readonly since: number },
 ): Promise<Journal> {
   const takes = new Map<string, Taken>();
   const returns: Journal['returns'][number][] = [];
-  let next: { start_time: Date } | { seq: number } = { start_time: new Date(from.since) };
-  for (let last = 0; last < from.lastSequence;) {
-    const batch = { ...next, batch: BATCH, next_by_subj: from.subject };
-    let got = 0;
-    for await (const message of await bus.jsm.direct.getBatch('JOURNAL', batch)) {
-      got += 1;
-      last = message.seq;
-      const at = message.time.getTime();
-      const entry = readJournalEntry(message.string());
-      for (const { counter, name, units } of entry?.takes ?? [])
-        takes.set(name, { counter, at, left: units });
-      for (const given of entry?.returns ?? []) returns.push({ ...given, at });
-    }
-    if (got === 0) break;
-    next = { seq: last + 1 };
+  for await (const { body, storedAt } of readBack(bus, 'JOURNAL', {
+    subject,
+    since,
+    atOnce: AT_ONCE,
+  })) {
+    const entry = readJournalEntry(Buffer.from(body).toString('utf8'));
+    for (const { counter, name, units } of entry?.takes ?? [])
+      takes.set(name, { counter, at: storedAt, left: units });
+    for (const given of entry?.returns ?? []) returns.push({ ...given, at: storedAt });
   }
-  return { takes, returns, lastSequence: from.lastSequence };
+  return { takes, returns };
 }
 
 /** True for exactly one of those who try. */

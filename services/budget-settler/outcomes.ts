@@ -4,7 +4,7 @@
  * it charged: else an agent could make its own calls free.
  */
 import { TAKE_KNOWN_MS, TAKE_MS } from '#contracts/budget.ts';
-import { asDecisionId, type DecisionId, timeOf } from '#contracts/ids.ts';
+import { type DecisionId, timeOf } from '#contracts/ids.ts';
 import type { MacKeys } from '#contracts/mac.ts';
 import { checkMac } from '#contracts/mac.ts';
 import type { OutcomeLeaf } from '#contracts/outcome.ts';
@@ -14,7 +14,7 @@ import type { Logger } from '#host/log.ts';
 import type { Bus } from '#host/nats.ts';
 
 import type { AddOnce } from './counters.ts';
-import { readDecisions, Trimmed } from './draws.ts';
+import { readDrawings, Trimmed } from './draws.ts';
 
 export interface OutcomeParts {
   readonly bus: Bus;
@@ -69,16 +69,14 @@ async function giveBack(
   const times = [...decisions].map((id) => timeOf(id));
   const since = Math.min(...times) - MARGIN_MS;
   const until = Math.max(...times) + STORED_WITHIN_MS;
-  const found = new Map<string, Parameters<Parameters<typeof readDecisions>[3]>[1]>();
-  await readDecisions(bus, keys, { since, until }, (id, draws) => {
-    if (decisions.has(asDecisionId(id))) found.set(id, draws);
-    return found.size < decisions.size;
-  });
+  const waiting = new Set<string>(decisions);
   let all = 0;
-  for (const [id, draws] of found) {
+  for await (const { id, draws } of readDrawings(bus, keys, { since, until })) {
+    if (!waiting.delete(id)) continue;
     for (const [index, { counter, units }] of draws.entries()) {
       if (!(await add(counter, -units, `${id}.${index}`))) all += units;
     }
+    if (waiting.size === 0) break;
   }
   onGivenBack(all);
 }

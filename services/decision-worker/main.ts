@@ -13,6 +13,7 @@ import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
 import { startTracing } from '#host/tracing.ts';
 
+import { createAlerts } from './alerts.ts';
 import { budgetsLeft } from './budgets-left.ts';
 import { approvalCheck } from './checks/approval.ts';
 import { budgetCheck } from './checks/budget.ts';
@@ -20,24 +21,26 @@ import { capabilityCheck, type CapabilityPoints } from './checks/capability.ts';
 import { identityCheck } from './checks/identity.ts';
 import { intentCheck } from './checks/intent.ts';
 import { policyCheck } from './checks/policy.ts';
+import { runawayLimits } from './checks/runaway.ts';
 import { WorkerConfig } from './config.ts';
 import { guarded } from './guard.ts';
 import { createJudge } from './judge.ts';
 import { createMe } from './me.ts';
+import { createAnswers } from './points/answers.ts';
 import { approvalEntries } from './points/approvals.ts';
+import { bearerTenants, orCapability } from './points/bearer-capabilities.ts';
 import { createBundles } from './points/bundles.ts';
 import { createCallIds } from './points/call-ids.ts';
 import { capabilityOpener } from './points/capabilities.ts';
 import { catalogueOf } from './points/catalogue.ts';
 import { createCounters } from './points/counters.ts';
+import { staleSourceOf } from './points/fact-sources.ts';
 import { importedKeysOf } from './points/imported-keys.ts';
 import { identityVerifier } from './points/issuers.ts';
+import { proofVerifier } from './points/proofs.ts';
 import { rolloutOf } from './points/rollout.ts';
-import { staleSourceOf } from './points/fact-sources.ts';
-import { bearerTenants, orCapability } from './points/bearer-capabilities.ts';
 import { scopeToken, stateOf } from './points/state.ts';
 import { stopsOf } from './points/stops.ts';
-import { proofVerifier } from './points/proofs.ts';
 import { startWatchdog } from './points/watchdog.ts';
 import { createReceipts } from './receipts.ts';
 import { createRecorder } from './recorder.ts';
@@ -86,10 +89,12 @@ export async function start(config: WorkerConfig): Promise<Running> {
       importedKeysOf(view, capabilityKeys),
     ),
     audience: config.COUNTERSIGN_CAPABILITY_AUDIENCE,
+    agent: state.agent,
   };
   const counters = createCounters(bus, log);
   add('refunds', counters.settled);
-    agent: state.agent,
+  const publish = recordPublisher(bus, macKeys);
+  const alert = createAlerts(publish, log);
   const checks = guarded(
     {
       identity: identityCheck({
@@ -97,16 +102,28 @@ export async function start(config: WorkerConfig): Promise<Running> {
           open: capabilities.open,
           accepts: bearerTenants(view),
         }),
+        prove: proofVerifier(await bus.bucket('proofs')),
         digest: principalDigest,
         ...state,
       }),
       capability: capabilityCheck({ ...capabilities, ...stops }),
       intent: intentCheck(state),
-      policy: policyCheck({ ...state, ...bundles, mode: rollout.mode, staleSource: staleSourceOf(view) }),
+      policy: policyCheck({
+        ...state,
+        ...bundles,
+        mode: rollout.mode,
+        staleSource: staleSourceOf(view),
+      }),
       approval: approvalCheck(approvalEntries(await bus.bucket('approvals'), macKeys, log)),
-      budget: budgetCheck({ ...state, ...counters, scopeToken }),
+      budget: budgetCheck({
+        ...state,
+        ...counters,
+        scopeToken,
+        runawayLimits: runawayLimits({ ...counters, scopeToken }),
+        onRunaway: ({ tenant }, { agent, agentClass }, { scope, ...limit }) =>
+          alert({ ...limit, tenant, agent, agentClass, rule: scope }),
+      }),
     },
-        prove: proofVerifier(await bus.bucket('proofs')),
     {
       runs: counter('countersign_checks', 'Checks that were made.'),
       seconds: counter('countersign_check_seconds', 'Seconds that checks took together.'),
@@ -126,7 +143,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     log,
   });
   add('receipt keys', receipts.close);
-  const recorder = createRecorder(recordPublisher(bus, macKeys), RECORD_TIMEOUT_MS, receipts.sign);
+  const recorder = createRecorder(publish, RECORD_TIMEOUT_MS, receipts.sign);
   const decisions = counter<{ verdict: string; reason: string }>(
     'countersign_decisions',
     'Answers by verdict and reason.',
@@ -134,7 +151,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
   const judge = createJudge({
     checks,
     recorder,
-    callIds: createCallIds(await bus.bucket('calls')),
+    callIds: createCallIds(await bus.bucket('calls'), createAnswers(bus)),
     ...rollout,
     durability: durability.now,
     worker,

@@ -2,14 +2,13 @@
  * Idempotency: one key per (tenant, verified agent, call_id) for 24 hours in bucket `calls`, claimed by a conditional
  * write that only one worker can win, before anything is recorded.
  */
-import { CLOCK_SKEW_MS, type WorkerAnswer } from '#contracts/call.ts';
+import { CLOCK_SKEW_MS } from '#contracts/call.ts';
 import { type Reason, reasonSpec } from '#contracts/reasons.ts';
 import { sha256 } from '#contracts/record.ts';
 import type { KV } from '#host/nats.ts';
 
-import { type Call } from '../decide.ts';
-
-type Decided = Extract<WorkerAnswer, { kind: 'decided' }>;
+import type { Call } from '../decide.ts';
+import type { Answers, Decided } from './answers.ts';
 
 interface Claim {
   readonly call_hash: string;
@@ -18,7 +17,8 @@ interface Claim {
   readonly principal: string;
   /** Milliseconds UTC after which a claim without an answer is of unknown end. */
   readonly deadline: number;
-  readonly answer?: Decided;
+  /** The process that keeps the answer. */
+  readonly keeper: string;
 }
 
 /** mine: judge it, then keep the answer. The others say what became of an earlier call with this id. */
@@ -47,20 +47,24 @@ export interface CallIds {
 
 const WRONG_LAST_SEQUENCE = 10071;
 
-export function createCallIds(bucket: KV): CallIds {
+export function createCallIds(bucket: KV, answers: Answers): CallIds {
   return {
     claim: async (call, { agent, principal, callHash, decisionId }) => {
       const key = sha256(JSON.stringify([call.tenant, agent, call.envelope.call_id])).slice(
         'sha256:'.length,
       );
       const deadline = call.envelope.sent_at + call.envelope.remaining_ms + CLOCK_SKEW_MS;
-      const claim: Claim = { call_hash: callHash, decision_id: decisionId, principal, deadline };
+      const claim: Claim = {
+        call_hash: callHash,
+        decision_id: decisionId,
+        principal,
+        deadline,
+        keeper: answers.keeper,
+      };
       const text = JSON.stringify(claim);
       const mine = (revision: number): Claimed => ({
         state: 'mine',
-        keep: async (answer) => {
-          await bucket.update(key, JSON.stringify({ ...claim, answer }), revision);
-        },
+        keep: answers.keep,
         release: async () => bucket.delete(key, { previousSeq: revision }),
       });
       const created = await won(bucket.create(key, text));
@@ -71,7 +75,8 @@ export function createCallIds(bucket: KV): CallIds {
       const before = entry.json<Claim>(); // written by a worker of ours
       if (before.call_hash !== callHash || before.principal !== principal)
         return { state: 'conflict' };
-      const { answer } = before;
+      const { keeper, decision_id: earlier } = before;
+      const answer = await answers.find({ keeper, decisionId: earlier }, entry.created.getTime());
       if (answer === undefined)
         return { state: call.at > before.deadline ? 'unknown' : 'in_progress' };
       if (!judgedAnew(answer)) return { state: 'answered', answer };

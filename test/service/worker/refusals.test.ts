@@ -1,5 +1,7 @@
 // Refusals that need a world of their own: each row is one way to be refused, with its stable code.
 
+import { randomUUID } from 'node:crypto';
+
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -179,11 +181,9 @@ describe('a call_id', () => {
     for await (const key of await calls.keys()) keys.push(key);
     // As a worker that died between claim and answer leaves it.
     for (const key of keys) {
-      const claim = (await calls.get(key))?.json<{ answer?: unknown; deadline: number }>();
-      await calls.put(
-        key,
-        JSON.stringify({ ...claim, answer: undefined, deadline: Date.now() - 1 }),
-      );
+      const claim = (await calls.get(key))?.json<{ keeper: string; deadline: number }>();
+      const died = { keeper: randomUUID(), deadline: Date.now() - 1 };
+      await calls.put(key, JSON.stringify({ ...claim, ...died }));
     }
     expect(await ask({ call_id: 'lost' })).toBe('call.unknown');
     expect(await ask({ call_id: 'lost' })).toBe('call.unknown');
