@@ -48,8 +48,9 @@ interface Key {
 }
 
 export interface ReceiptsParts {
-  readonly bucket: KV;
-  readonly view: ControlView;
+  /** Bucket `control`. */
+  readonly bucket: Pick<KV, 'put' | 'delete'>;
+  readonly view: Pick<ControlView, 'get' | 'keys'>;
   readonly worker: string;
   readonly macKeys: MacKeys;
   readonly log: Logger;

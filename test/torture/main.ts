@@ -11,14 +11,15 @@ import { CHECKOUT } from '#cli/local/places.ts';
 
 import { randomOf } from '../support/crash-run.ts';
 import { whyNoPowerCut } from '../support/power-cut.ts';
-import { controlRun } from './control.ts';
-import { episode, NOTHING, sumOf } from './episode.ts';
+import { type Control, controlRun } from './control.ts';
+import { episode, type Figures, NOTHING, sumOf } from './episode.ts';
 
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '5' },
     seed: { type: 'string', default: String(Date.now() % 2 ** 32) },
-    json: { type: 'string' },
+    out: { type: 'string' },
+    json: { type: 'boolean', default: false },
   },
 });
 
@@ -49,10 +50,11 @@ async function main(): Promise<boolean> {
       ...total,
     };
     const stamp = startedAt.toISOString().slice(0, 19).replaceAll(':', '');
-    const file = values.json ?? join(CHECKOUT, '.countersign', 'torture', `${stamp}.json`);
+    const file = values.out ?? join(CHECKOUT, '.countersign', 'torture', `${stamp}.json`);
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, `${JSON.stringify(report, null, 2)}\n`);
-    console.log(`${JSON.stringify(report, null, 2)}\nFigures: ${file}`);
+    const text = JSON.stringify(report, null, 2);
+    await writeFile(file, `${text}\n`);
+    console.log(values.json ? text : `${figuresOf(total, control)}\nFigures: ${file}`);
     if (control?.void === true)
       log('VOID: the control without sync lost nothing, so the cuts prove nothing');
     const { missing, doubled, gaps, broken_chains: broken } = total;
@@ -60,6 +62,29 @@ async function main(): Promise<boolean> {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Figures for people. */
+function figuresOf(total: Figures, control: Control | undefined): string {
+  const kills = Object.values(total.kills).reduce((sum, times) => sum + times, 0);
+  const lines: [string, number][] = [
+    ['calls', total.calls],
+    ['answered allows', total.answered_allows],
+    ['kills', kills],
+    ['power cuts', total.power_cuts],
+    ['chain rows compared', total.chain_rows_compared],
+    ['answered allows missing', total.missing],
+    ['decisions twice in the chain', total.doubled],
+    ['gaps', total.gaps],
+    ['broken chains', total.broken_chains],
+  ];
+  if (control !== undefined) {
+    lines.push(['control, sync off: answered allows', control.answered_allows]);
+    lines.push(['control, sync off: lost by the cut', control.lost]);
+  }
+  return lines
+    .map(([name, count]) => `${name.padEnd(36)} ${String(count).padStart(10)}`)
+    .join('\n');
 }
 
 process.exit((await main()) ? 0 : 1);

@@ -102,10 +102,10 @@ describe('a receipt', () => {
 });
 
 describe('the key', () => {
+  const prefix = CONTROL_KEYS.signer('');
   const listed = async () => {
     const control = await world.operator.bucket('control');
     const entries: [string, unknown][] = [];
-    const prefix = CONTROL_KEYS.signer('');
     for await (const key of await control.keys(`${prefix}*`)) {
       const entry = await control.get(key);
       entries.push([key.slice(prefix.length), entry?.json<{ value: unknown }>().value]);
@@ -121,5 +121,15 @@ describe('the key', () => {
     await another.stop();
     const after = await listed();
     expect([after.length, after]).toEqual([2, expect.arrayContaining(before)]);
+  });
+
+  it('that has ended is removed by the next worker that starts', async () => {
+    const control = await world.operator.bucket('control');
+    const ended = prefix + 'E'.repeat(43);
+    const value = { worker: 'w', until: 1, mac: '' };
+    await control.put(ended, JSON.stringify({ sequence: 0, at: 1, value }));
+    const another = await world.startWorker();
+    await another.stop();
+    expect((await control.get(ended))?.operation).toBe('DEL');
   });
 });
