@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 
 import { CHECKOUT } from '#cli/local/places.ts';
 
+import { approvals } from './approvals.ts';
 import { authority } from './authority.ts';
 import { endChildren } from './children.ts';
 import { hotCounter } from './hot-counter.ts';
@@ -30,6 +31,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   profile,
   receipts,
   authority,
+  approvals,
   'hot-counter': hotCounter,
 };
 const ROUNDS = 5;
