@@ -562,6 +562,41 @@ describe('what is refused', () => {
       ['PUT', '', { time_zone: 'Mars/Base' }],
       [422, 'tenant.time_zone', '/time_zone'],
     ],
+    [
+      'a ceiling of nothing',
+      ['PUT', 'budgets', { ceilings: [BUDGETS.ceilings[0], { scope: 'tenant', window: 'day' }] }],
+      [422, 'budgets.ceiling', '/ceilings/1'],
+    ],
+    [
+      'a ceiling of a tenant that names an agent',
+      ['PUT', 'budgets', { ceilings: [{ scope: 'task', agent: 'a', window: 'day', cost: 1 }] }],
+      [422, 'budgets.ceiling', '/ceilings/0'],
+    ],
+    [
+      'a ceiling below nothing',
+      ['PUT', 'budgets', { ceilings: [{ scope: 'session', window: 'day', cost: -1 }] }],
+      [400, 'request.schema', '/ceilings/0/cost'],
+    ],
+    [
+      'two rules for one class that runs away',
+      [
+        'PUT',
+        'budgets',
+        {
+          ceilings: [],
+          runaway: [
+            { class: 'a', repeats: 3 },
+            { class: 'a', times_habit: 5 },
+          ],
+        },
+      ],
+      [422, 'budgets.runaway', '/runaway/1'],
+    ],
+    [
+      'a rule without a limit',
+      ['PUT', 'budgets', { ceilings: [], runaway: [{ class: 'a', at_least: 10 }] }],
+      [422, 'budgets.runaway', '/runaway/0'],
+    ],
     ['a fact that is null', ['PUT', 'facts/a', null], [422, 'facts.null']],
     [
       'a fact that holds null',

@@ -153,6 +153,27 @@ describe('registrations', () => {
     expect(await json('budget', 'show')).toEqual({
       ceilings: [{ scope: 'agent', agent: 'shop-agent', window: 'minute', calls: 5 }],
     });
+    const words2 =
+      'put --ceiling tenant=cost:50.25/day --ceiling session=200/hour --runaway shop=repeats:20,times-habit:10';
+    expect((await run('budget', ...words2.split(' '))).code).toBe(0);
+    expect(await json('budget', 'show')).toEqual({
+      ceilings: [
+        { scope: 'tenant', window: 'day', cost: 50_250_000 },
+        { scope: 'session', window: 'hour', calls: 200 },
+      ],
+      runaway: [{ class: 'shop', repeats: 20, times_habit: 10 }],
+    });
+    expect((await run('budget', 'show')).out).toBe(
+      [
+        'for           at most     per',
+        'the tenant    cost 50.25  day',
+        'each session  200 calls   hour',
+        'run away, class shop: the same call more than 20 times; more than 10 times its habit, from 60 calls on in a minute',
+        '',
+      ].join('\n'),
+    );
+    const wrong = await run('budget', 'put', '--ceiling', 'session=cost:/hour');
+    expect([wrong.code, wrong.out]).toEqual([2, '']);
   });
 });
 

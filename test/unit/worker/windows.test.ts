@@ -61,6 +61,45 @@ describe('windowAt', () => {
       'Europe/Berlin',
       ['2026-03-31T22:00:00.000Z', '2026-04-30T22:00:00.000Z'],
     ],
+    // Hours of zones with half and quarter hours.
+    [
+      'hour',
+      '2026-11-21T10:11:12.345Z',
+      'Asia/Kolkata',
+      ['2026-11-21T09:30:00.000Z', '2026-11-21T10:30:00.000Z'],
+    ],
+    [
+      'hour',
+      '2026-11-21T10:15:00.000Z',
+      'Asia/Kathmandu',
+      ['2026-11-21T10:15:00.000Z', '2026-11-21T11:15:00.000Z'],
+    ],
+    // The hour that comes twice is two windows.
+    [
+      'hour',
+      '2026-10-25T00:30:00.000Z',
+      'Europe/Berlin',
+      ['2026-10-25T00:00:00.000Z', '2026-10-25T01:00:00.000Z'],
+    ],
+    [
+      'hour',
+      '2026-10-25T01:30:00.000Z',
+      'Europe/Berlin',
+      ['2026-10-25T01:00:00.000Z', '2026-10-25T02:00:00.000Z'],
+    ],
+    // A day without midnight begins at one o'clock; one whose last hour comes twice has 25.
+    [
+      'day',
+      '2026-04-24T12:00:00.000Z',
+      'Africa/Cairo',
+      ['2026-04-23T22:00:00.000Z', '2026-04-24T21:00:00.000Z'],
+    ],
+    [
+      'day',
+      '2026-10-29T21:30:00.000Z',
+      'Africa/Cairo',
+      ['2026-10-28T21:00:00.000Z', '2026-10-29T22:00:00.000Z'],
+    ],
   ] as const)('%s of %s in %s', (window, at, zone, expected) => {
     expect(shown(window, at, zone)).toEqual(expected);
   });
@@ -74,6 +113,10 @@ describe('windowAt', () => {
       'America/New_York',
       'Asia/Kolkata',
       'Pacific/Auckland',
+      'Africa/Cairo', // clocks change at midnight
+      'America/Havana',
+      'Australia/Lord_Howe', // by half an hour
+      'Asia/Kathmandu', // three quarters
     );
     fc.assert(
       fc.property(instants, windows, zones, (at, window, zone) => {
@@ -81,7 +124,7 @@ describe('windowAt', () => {
         const next = windowAt(window as 'day', end, zone);
         return start <= at && at < end && next.start === end;
       }),
-      { numRuns: 500 },
+      { numRuns: 2_000 },
     );
   });
 });
