@@ -217,6 +217,25 @@ describe('README.md', () => {
   });
 });
 
+describe('docs/intentgate.md', () => {
+  let shell: Shell;
+  beforeAll(async () => {
+    shell = await openShell(live.system.dir);
+  });
+  afterAll(() => shell.close());
+
+  test('its commands switch on what they say', async () => {
+    for (const { code } of blocksOf('docs/intentgate.md')) await done(shell.run(code));
+    const shown = JSON.parse(await done(shell.run('./countersign compat show --json')));
+    expect(shown).toEqual({
+      key_id: expect.stringMatching(/^[0-9a-f]{32}$/),
+      token_tenant: 'default',
+      route: true,
+    });
+    await done(shell.run('./countersign compat delete'));
+  });
+});
+
 describe('docs/evidence.md', () => {
   const blocks = blocksOf('docs/evidence.md');
   const code = (language: string) =>
