@@ -1,5 +1,7 @@
 // Ceilings, exactly: over eight workers, where two of them count the same calls, and what costs nothing.
 
+import { randomUUID } from 'node:crypto';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { CallEnvelope } from '#contracts/call.ts';
@@ -13,6 +15,7 @@ const POLICY = `package countersign.policy
 default decision := {"verdict": "allow"}
 decision := {"verdict": "escalate"} if input.call.arguments.ask == "hold"
 decision := {"verdict": "block"} if input.call.arguments.ask == "block"
+decision := {"verdict": "allow", "cost": input.call.arguments.price} if input.call.arguments.price
 `;
 const WORKERS = 8;
 
@@ -59,9 +62,12 @@ async function reasons(
 }
 
 /** What the counters of a scope say now. */
-async function counted(stream: 'COUNT_MONTH' | 'COUNT_HOUR', scope: string): Promise<string[]> {
+async function counted(
+  stream: 'COUNT_MONTH' | 'COUNT_DAY' | 'COUNT_HOUR',
+  scope: string,
+): Promise<string[]> {
   const { jsm } = world.operator;
-  const window = stream === 'COUNT_MONTH' ? 'month' : 'hour';
+  const window = stream.slice('COUNT_'.length).toLowerCase() as 'month' | 'day' | 'hour';
   const filter = SUBJECTS.counters(window).replace('>', `${world.tenant}.${scope}.>`);
   const { state } = await jsm.streams.info(stream, { subjects_filter: filter });
   const values: string[] = [];
@@ -90,6 +96,55 @@ describe('a ceiling', () => {
     expect(await reasons(5, { args: { ask: 'hold' } })).toEqual({ 'policy.needs_approval': 5 });
     expect(await reasons(5, { ask: 'evaluate', via: 'authzen' })).toEqual({ 'policy.allowed': 5 });
     expect(await reasons(5)).toEqual({ 'policy.allowed': 3, 'budget.exhausted': 2 });
+  });
+
+  it('of cost holds what the policy prices: 30 of 90 calls at 0.5 fit 15, and one that is too dear never does', async () => {
+    await ceilings({ scope: 'tenant', window: 'month', cost: 15_000_000 });
+    const priced = await reasons(90, { args: { price: 500_000 } });
+    expect(priced).toEqual({ 'policy.allowed': 30, 'budget.exhausted': 60 });
+    await expect
+      .poll(() => counted('COUNT_MONTH', scopeToken('cost\ntenant')))
+      .toEqual(['15000000']);
+    expect(await reasons(3, { args: { price: 15_000_001 } })).toEqual({ 'budget.exhausted': 3 });
+    expect(await reasons(5)).toEqual({ 'policy.allowed': 5 }); // what costs nothing
+  });
+
+  it('of a session or a task counts each by itself, and calls that name none together', async () => {
+    await ceilings(
+      { scope: 'session', window: 'day', calls: 3 },
+      { scope: 'task', window: 'day', calls: 5 },
+    );
+    // One after the other: what another scope refused is on its way back for a moment.
+    const left = async (question: Parameters<typeof reasons>[1]) => {
+      const { 'policy.allowed': allowed = 0 } = await reasons(10, question);
+      const token = scopeToken(`task\nshop-agent\n${question?.task_id ?? ''}`);
+      const used = async () => Number((await counted('COUNT_DAY', token))[0]);
+      await expect.poll(used).toBe((spent[token] = (spent[token] ?? 0) + allowed));
+      return allowed;
+    };
+    const spent: Record<string, number> = {};
+    const id = randomUUID(); // another try has sessions and tasks of its own
+    expect([
+      await left({ session_id: `${id} 1`, task_id: `${id} a` }),
+      await left({ session_id: `${id} 2`, task_id: `${id} a` }),
+      await left({ session_id: `${id} 2`, task_id: `${id} b` }),
+    ]).toEqual([3, 2, 1]);
+    expect([await left({}), await left({})]).toEqual([3, 0]);
+  });
+
+  it('that one of several scopes refuses takes nothing from the others', async () => {
+    await ceilings(
+      { scope: 'tenant', window: 'hour', calls: 1_000 },
+      { scope: 'task', window: 'hour', calls: 2, cost: 9 },
+    );
+    const task = { task_id: 'several' };
+    expect(await reasons(40, { ...task, args: { price: 3 } })).toEqual({
+      'policy.allowed': 2,
+      'budget.exhausted': 38,
+    });
+    await expect.poll(() => counted('COUNT_HOUR', 'tenant'), { timeout: 5_000 }).toEqual(['2']);
+    const cost = scopeToken('cost\ntask\nshop-agent\nseveral');
+    await expect.poll(() => counted('COUNT_HOUR', cost), { timeout: 5_000 }).toEqual(['6']);
   });
 
   it('for one agent beside one for each agent counts a call once, and the lower one holds', async () => {
