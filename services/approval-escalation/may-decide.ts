@@ -1,5 +1,5 @@
 /** Whether a person may take a step now: asked of the operators as they are at this moment, on every surface alike. */
-import type { ApprovalState } from '#contracts/approval.ts';
+import type { ApprovalState, Plan } from '#contracts/approval.ts';
 import type { Operator, Role } from '#contracts/control.ts';
 import type { Decider, DecisionStep, HeldFault } from '#contracts/held.ts';
 import type { TenantId } from '#contracts/ids.ts';
@@ -68,7 +68,7 @@ export function whyNot(
     readonly requester: Requester;
   },
 ): HeldFault | undefined {
-  const { step, by, at } = asked;
+  const { step, by } = asked;
   const { plan, stage, votes } = held.progress;
   if (operator === undefined || !hasRoleFor(operator, step, held.tenant)) return 'not_approver';
   if (step === 'cancel' || step === 'acknowledge') return undefined;
@@ -76,8 +76,13 @@ export function whyNot(
   const place = plan.stages[stage];
   const voted = votes.some((vote) => vote.by === by.id);
   if (place === undefined || (!voted && !isOfStage(by.id, place))) return 'not_approver';
-  const age = at - by.stepped_up_at;
-  if (plan.step_up_s > 0 && (by.stepped_up_at === 0 || age > plan.step_up_s * 1_000))
-    return 'step_up';
-  return undefined;
+  return isSteppedUp(asked, plan) ? undefined : 'step_up';
+}
+
+function isSteppedUp(
+  { by, at }: { readonly by: Decider; readonly at: number },
+  { step_up_s: seconds }: Pick<Plan, 'step_up_s'>,
+): boolean {
+  if (seconds === 0) return true;
+  return by.stepped_up_at !== 0 && at - by.stepped_up_at <= seconds * 1_000;
 }

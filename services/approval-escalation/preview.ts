@@ -41,44 +41,65 @@ export async function previewOf(
   row: Row,
   operators: ReadonlyMap<string, Operator>,
 ): Promise<ApprovalPreview> {
-  const { facts, lines, progress } = row;
-  const leaf = readLeaf(lines.leaf);
-  const payload = leaf === undefined ? undefined : readPayload(leaf, lines.payload);
   const earlier = await earlierCalls(pool, row).catch(() => undefined);
-  const input = payload?.sections.input;
+  const call = callOf(row);
+  const { facts, progress } = row;
   const preview = {
     ...itemOf(row),
+    ...(call ?? NOT_SHOWN),
     decision_id: facts.decisionId,
-    arguments: input === undefined ? '' : canonical(input.call.arguments),
-    definition_hash: payload?.sections.evidence.definition_hash ?? '',
-    held_because: {
-      reason: leaf?.reason ?? '',
-      policy_reason: leaf?.policy_reason ?? '',
-      message: payload?.sections.evidence.message ?? '',
-    },
     policies: facts.policies.map(({ role, digest }) => ({ role, digest })),
-    purpose: input?.intent.purpose ?? '',
-    declared_by: input?.intent.declared_by ?? '',
     actors: [...facts.actors],
     workflow: facts.workflow,
     session: facts.session,
     task: facts.task,
     earlier: earlier ?? [],
-    asked: progress.told.map((at, index) => ({
-      tier: progress.plan.tiers[index]?.name ?? '',
-      channels: [...(progress.plan.tiers[index]?.channels ?? [])],
-      at,
-    })),
+    asked: askedOf(progress),
     requesters: [...operators.values()]
       .filter((operator) => asksForItself(operator, facts.requester))
       .map(({ id }) => id),
     missing: [
-      ...(payload === undefined ? ['the call itself'] : []),
+      ...(call === undefined ? ['the call itself'] : []),
       ...(earlier === undefined ? ['what this agent did before'] : []),
     ],
   };
   return { ...preview, shown: preview.missing.length === 0 ? digestOf(row, preview) : '' };
 }
+
+type CallShown = Pick<
+  ApprovalPreview,
+  'arguments' | 'definition_hash' | 'held_because' | 'purpose' | 'declared_by'
+>;
+const NOT_SHOWN: CallShown = {
+  arguments: '',
+  definition_hash: '',
+  held_because: { reason: '', policy_reason: '', message: '' },
+  purpose: '',
+  declared_by: '',
+};
+
+/** The call as its record proves it, undefined where it does not. */
+function callOf({ lines }: Row): CallShown | undefined {
+  const leaf = readLeaf(lines.leaf);
+  const payload = leaf && readPayload(leaf, lines.payload);
+  if (leaf === undefined || payload === undefined) return undefined;
+  const { evidence, input } = payload.sections;
+  const { reason, policy_reason: policyReason } = leaf;
+  return {
+    arguments: canonical(input.call.arguments),
+    definition_hash: evidence.definition_hash,
+    held_because: { reason, policy_reason: policyReason, message: evidence.message },
+    purpose: input.intent.purpose,
+    declared_by: input.intent.declared_by,
+  };
+}
+
+const askedOf = ({ told, plan }: Row['progress']): ApprovalPreview['asked'] =>
+  told.map((at, index) => ({
+    tier: plan.tiers[index]?.name ?? '',
+    channels: [...(plan.tiers[index]?.channels ?? [])],
+    at,
+  }));
 
 /** Over what stays the same while people decide: the call, its plan, its time, what came before it. */
 function digestOf({ binding }: Row, preview: Omit<ApprovalPreview, 'shown'>): string {

@@ -37,12 +37,22 @@ export interface Actor {
   readonly via: Surface;
 }
 
+interface LookStep {
+  readonly is: 'look';
+}
+interface UseStep {
+  readonly is: 'use';
+  readonly k: number;
+  readonly decisionId: DecisionId;
+}
+
 /** look: time has passed. supersede: its policy is not active any more. strand: nobody may approve it. */
 export type Step =
   | ({ readonly is: 'approve' | 'acknowledge' } & Actor)
   | ({ readonly is: 'deny' | 'cancel'; readonly reason: string } & Actor)
-  | { readonly is: 'supersede' | 'strand' | 'look' }
-  | { readonly is: 'use'; readonly k: number; readonly decisionId: DecisionId };
+  | { readonly is: 'supersede' | 'strand' }
+  | LookStep
+  | UseStep;
 
 export interface Happened {
   readonly event: ApprovalEvent;
@@ -91,25 +101,32 @@ export function reduce(before: Approval, step: Step, at: number): Reduced {
   if (step.is === 'look') return look(before, at);
   const open = before.state === 'pending' || before.state === 'approved';
   if (!open || at >= before.expiresAt) return repeated(before, step);
+  return taken(before, step, at);
+}
+
+/** A step of a call that is open. */
+function taken(before: Approval, step: Exclude<Step, UseStep | LookStep>, at: number): Reduced {
   switch (step.is) {
     case 'approve':
       return approve(before, step, at);
-    case 'deny':
-      return before.state === 'pending'
-        ? end(before, 'denied', step, step.reason)
-        : { is: 'ended' };
     case 'acknowledge':
       return acknowledge(before, step);
     case 'cancel':
       return end(before, 'cancelled', step, step.reason);
     case 'supersede':
       return end(before, 'superseded', SYSTEM, 'another policy became active');
+    case 'deny':
+      return whilePending(before, () => end(before, 'denied', step, step.reason));
     case 'strand':
-      return before.state === 'pending'
-        ? end(before, 'no_channel', SYSTEM, 'nobody is there who may approve it')
-        : { is: 'ended' };
+      return whilePending(before, () => end(before, 'no_channel', SYSTEM, NOBODY));
   }
 }
+
+const NOBODY = 'nobody is there who may approve it';
+
+/** What was approved is not declined any more. */
+const whilePending = ({ state }: Approval, then: () => Reduced): Reduced =>
+  state === 'pending' ? then() : { is: 'ended' };
 
 const AGENT: Actor = { by: 'agent', via: 'agent' };
 

@@ -13,7 +13,7 @@ import type { DatabaseWatch } from '#host/database-watch.ts';
 
 import { overBy } from './over.ts';
 import { inTenant } from './preview.ts';
-import { type StepParts, take } from './steps.ts';
+import { type StepParts, take, tellOrLater } from './steps.ts';
 import { awake, findByHandle, open, type Place, untold } from './store.ts';
 
 const PASS_MS = 250;
@@ -69,8 +69,8 @@ export function startSweeper(parts: SweepParts): Sweeper {
   let effectsAt = 0;
   const pass = async () => {
     await reconsiderChanged();
-    await each(await awake(pool, parts.now()), (place) => lookUntilNothing(parts, place));
-    await each(await untold(pool), (place) => parts.tell(place));
+    await each(await awake(pool, parts.now()), (place) => lookOrLater(parts, place));
+    await each(await untold(pool), (place) => tellOrLater(parts, place));
     if (parts.now() < effectsAt) return;
     effectsAt = parts.now() + EFFECTS_MS;
     await noteEffects(parts);
@@ -105,6 +105,13 @@ async function each<T>(items: readonly T[], work: (item: T) => Promise<unknown>)
   for (let from = 0; from < items.length; from += AT_ONCE) {
     await Promise.all(items.slice(from, from + AT_ONCE).map(work));
   }
+}
+
+/** One call that cannot be looked at keeps nobody from the others. */
+async function lookOrLater(parts: StepParts, place: Place): Promise<void> {
+  await lookUntilNothing(parts, place).catch((error: unknown) =>
+    parts.log.warn({ err: error, approval: place.id }, 'a held call was not looked at'),
+  );
 }
 
 /** Everything that is due: after a time without this process several tiers may be. */
