@@ -207,9 +207,10 @@ const INVALID: Record<string, Record<string, Case>> = {
     'a-path-too-long': {
       receipt: receipt(said(), { proof: (bytes) => Buffer.concat([bytes, sha('more')]) }),
     },
-    'an-index-beyond-the-size': {
+    'a-size-that-needs-a-longer-path': {
       receipt: receipt(said(), { size: 2, index: 1, proof: flipped(3) }),
     },
+    'an-index-beyond-the-size': { receipt: receipt(said(), { proof: flipped(1) }) },
     'a-size-of-nothing': { receipt: receipt(said(), { proof: flipped(3) }) },
     'too-long': { receipt: receipt(said().replace('"worker-1"', `"${'w'.repeat(4_000)}"`)) },
   },
