@@ -75,7 +75,9 @@ describe('docs/connect.md', () => {
   async function register(name: string, issuer: Record<string, unknown>): Promise<void> {
     await admin('PUT', `issuers/${name}`, issuer);
     const { jwks_uri: _, ...rest } = issuer;
-    await admin('PUT', `issuers/${name}`, { ...rest, jwks: { keys: [await ourKey()] } });
+    const use = issuer['kind'] === 'jwt-svid' ? 'jwt-svid' : 'sig';
+    const keys = [{ ...(await ourKey()), use }];
+    await admin('PUT', `issuers/${name}`, { ...rest, jwks: { keys } });
     issuers.add(name);
   }
 
@@ -177,7 +179,7 @@ describe('docs/connect.md', () => {
   );
 
   test('every issuer of the page was tried', () => {
-    expect([...issuers].sort()).toEqual(['auth0', 'entra', 'keycloak', 'okta', 'own']);
+    expect([...issuers].sort()).toEqual(['auth0', 'entra', 'keycloak', 'okta', 'own', 'spiffe']);
   });
 });
 
