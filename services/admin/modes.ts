@@ -3,6 +3,7 @@ import { type Agent, CONTROL_KEYS, decodeKey } from '#contracts/control.ts';
 import type { Exception } from '#contracts/exception.ts';
 import { PLATFORM, type TenantId } from '#contracts/ids.ts';
 import {
+  type Canary,
   type ClassMode,
   CRITERIA_DEFAULT,
   type Mode,
@@ -112,15 +113,14 @@ function faultsOf(
 ): string[] {
   const [from, to] = [MODES.indexOf(before.mode), MODES.indexOf(mode)];
   if (to < from) return [`${mode} enforces less than ${before.mode}`];
-  if (to === from || mode === 'observe') {
-    const less =
-      (canary?.percent ?? 0) < (before.canary?.percent ?? 0) || canary?.by !== before.canary?.by;
-    return before.canary !== null && less
-      ? ['another or a smaller canary share enforces less of some']
-      : [];
-  }
-  return unmet(before.criteria[mode], measured);
+  const faults = to === from || mode === 'observe' ? [] : unmet(before.criteria[mode], measured);
+  const kept = before.canary === null || mode === 'enforce' || keeps(canary, before.canary);
+  return kept ? faults : [...faults, 'another or a smaller canary share enforces less of some'];
 }
+
+/** Whether all that one share enforces the other does, too. */
+const keeps = (canary: Canary | undefined, before: Canary): boolean =>
+  canary?.by === before.by && canary.percent >= before.percent;
 
 function agentsOf(view: ControlView, tenant: TenantId, name: string): number {
   const agents = things<Agent>(view, CONTROL_KEYS.agent(tenant, ''), decodeKey).items;

@@ -133,6 +133,7 @@ describe('the mode of a class', () => {
     expect(code(await call('PUT', 'modes/shop', share(20)))).toBe('200');
     expect(await since()).toBe(before);
     expect(code(await call('PUT', 'modes/shop', share(5)))).toBe('409 mode.criteria');
+    expect(code(await call('PUT', 'modes/shop', body))).toBe('409 mode.criteria');
     expect(code(await call('PUT', 'modes/shop', { ...share(5), mode: 'enforce' }))).toBe(
       '422 mode.canary',
     );
