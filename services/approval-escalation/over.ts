@@ -1,7 +1,7 @@
 /** Whether a held call is over by what the control view says: another policy, a kill switch, a revocation. Pure look-ups. */
 import { type ActivePolicy, CONTROL_KEYS } from '#contracts/control.ts';
 import { PLATFORM, type TenantId } from '#contracts/ids.ts';
-import type { RevocationKind, SwitchScope } from '#contracts/stop.ts';
+import { killedBy, type RevocationKind } from '#contracts/stop.ts';
 import type { ControlView } from '#host/control-view.ts';
 
 import { type Step, SYSTEM } from './reduce.ts';
@@ -25,27 +25,18 @@ const active = (view: View, tenant: TenantId): string =>
 function stoppedBy({ tenant, facts, progress }: Row, view: View): string {
   const { tool, upstream, agent, person } = progress.summary;
   const actors = [agent, ...facts.actors];
-  const scopes: readonly (readonly [SwitchScope, readonly string[]])[] = [
-    ['tenant', ['']],
-    ['tool', [tool]],
-    ['upstream', [upstream]],
-    ['agent', actors],
-    ['person', [person]],
-    ['workflow', [facts.workflow]],
-    ['session', [facts.session]],
-  ];
   const is = (key: string) => (view.get(key)?.value ?? null) !== null;
-  if (is(CONTROL_KEYS.switch(PLATFORM, 'global', ''))) return 'everything is stopped';
-  const killed = scopes.find(([scope, ids]) =>
-    ids.some(
-      (id) => (id !== '' || scope === 'tenant') && is(CONTROL_KEYS.switch(tenant, scope, id)),
-    ),
+  const { workflow } = facts;
+  const killed = killedBy(
+    { tenant, tool, upstream, actors, person, workflow, sessions: [facts.session] },
+    (whose, scope, id) => is(CONTROL_KEYS.switch(whose, scope, id)),
   );
-  if (killed !== undefined) return `stopped by a kill switch: ${killed[0]}`;
+  if (killed === 'global') return 'everything is stopped';
+  if (killed !== '') return `stopped by a kill switch: ${killed}`;
   const rights: readonly (readonly [RevocationKind, readonly string[]])[] = [
     ['agent', actors],
     ['person', [person]],
-    ['workflow', [facts.workflow]],
+    ['workflow', [workflow]],
     ['task', [facts.task]],
   ];
   const revoked = rights.find(([kind, ids]) =>
