@@ -10,7 +10,7 @@ import { SUBJECTS } from '#contracts/subjects.ts';
 import type { Logger } from '#host/log.ts';
 import { type Bus, newHeaders } from '#host/nats.ts';
 
-import { createReturns } from './returns.ts';
+import { Returns } from './returns.ts';
 
 /** What a call wants of a counter. */
 export interface Wanted {
@@ -80,38 +80,88 @@ interface Account {
 
 export function createCounters(bus: Bus, log: Logger): Counters {
   const journal = randomUUID();
-  const accounts = new Map<string, Account>();
-  let hungry = new Set<string>();
-  let takes = 0;
-  let sweeping: NodeJS.Timeout | undefined;
+  const add = adder(bus);
+  const write = journalWriter(bus, journal);
+  const returns = new Returns({ journal, add, write, log });
+  const accounts = new Accounts({ journal, add, write, returns });
+  return {
+    draw: (wanted) => accounts.draw(wanted),
+    spent: (draws) => returns.spent(draws),
+    giveBack: (draws) => returns.giveBack(draws),
+    peek: (counter) => valueOf(bus, counter),
+    settled: async () => {
+      accounts.close();
+      await returns.settled();
+    },
+  };
+}
 
-  /** The counter after adding, NaN when it had this name before. @param name MUST be new for each addition */
-  const add = async (counter: string, by: number, name: string): Promise<number> => {
+/** The counter after adding, NaN when it had an addition of this name before. */
+type Add = (counter: string, by: number, name: string) => Promise<number>;
+type Write = (entry: Partial<JournalEntry>) => Promise<void>;
+
+function adder(bus: Bus): Add {
+  return async (counter, by, name) => {
     const headers = newHeaders();
     headers.set('Nats-Incr', by >= 0 ? `+${by}` : String(by));
     // No expected-stream header: the server refuses every condition on an increment (ADR-49).
-    const adding = bus.js.publish(counter, '', {
-      headers,
-      msgID: name,
-      timeout: TIMEOUT_MS,
-      retries: 1,
-    });
-    const ack = await bus.whileConnected(adding);
+    const options = { headers, msgID: name, timeout: TIMEOUT_MS, retries: 1 };
+    const ack = await bus.whileConnected(bus.js.publish(counter, '', options));
     // A decimal string of any size, absent on a duplicate; beyond 2^53 no ceiling of ours applies.
     return Number((ack as { val?: string }).val ?? Number.NaN);
   };
-  const write = async (entry: Partial<JournalEntry>): Promise<void> => {
-    const body = JSON.stringify({ v: 1, takes: [], returns: [], clear: false, ...entry });
-    const writing = bus.js.publish(SUBJECTS.journal(journal), body, {
-      timeout: TIMEOUT_MS,
-      retries: 1,
-    });
-    await bus.whileConnected(writing);
-  };
-  const returns = createReturns({ journal, add, write, log });
+}
 
-  const accountOf = (counter: string): Account => {
-    let account = accounts.get(counter);
+function journalWriter(bus: Bus, journal: string): Write {
+  return async (entry) => {
+    const body = JSON.stringify({ v: 1, takes: [], returns: [], clear: false, ...entry });
+    const options = { timeout: TIMEOUT_MS, retries: 1 };
+    await bus.whileConnected(bus.js.publish(SUBJECTS.journal(journal), body, options));
+  };
+}
+
+/** What this process has of each counter that it drew on lately. */
+class Accounts {
+  readonly #journal: string;
+  readonly #add: Add;
+  readonly #write: Write;
+  readonly #returns: Returns;
+  readonly #accounts = new Map<string, Account>();
+  #hungry = new Set<string>();
+  #takes = 0;
+  #sweeping: NodeJS.Timeout | undefined;
+
+  constructor(parts: {
+    readonly journal: string;
+    readonly add: Add;
+    readonly write: Write;
+    readonly returns: Returns;
+  }) {
+    this.#journal = parts.journal;
+    this.#add = parts.add;
+    this.#write = parts.write;
+    this.#returns = parts.returns;
+  }
+
+  draw(wanted: Wanted): Promise<Drawn> {
+    const account = this.#accountOf(wanted.counter);
+    const drawn = account.waiting.length === 0 ? fromSpare(account.spare, wanted) : undefined;
+    if (drawn !== undefined) return Promise.resolve(drawn);
+    return new Promise((resolve, reject) => {
+      account.waiting.push({ ...wanted, resolve, reject });
+      if (!account.inFlight) this.#wake(wanted.counter);
+    });
+  }
+
+  /** Gives back what is at hand. */
+  close(): void {
+    clearInterval(this.#sweeping);
+    this.#sweeping = undefined;
+    for (const account of this.#accounts.values()) this.#putBackSpare(account);
+  }
+
+  #accountOf(counter: string): Account {
+    let account = this.#accounts.get(counter);
     if (account === undefined) {
       account = {
         waiting: [],
@@ -121,65 +171,63 @@ export function createCounters(bus: Bus, log: Logger): Counters {
         takenAt: Number.NEGATIVE_INFINITY,
         ahead: 0,
       };
-      accounts.set(counter, account);
+      this.#accounts.set(counter, account);
     }
-    sweeping ??= setInterval(sweep, SWEEP_MS);
+    this.#sweeping ??= setInterval(() => this.#sweep(), SWEEP_MS);
     return account;
-  };
+  }
 
-  const wake = (counter: string) => {
-    if (hungry.size === 0) setImmediate(takeAll); // counters of one turn share a message of the journal
-    hungry.add(counter);
-  };
+  #wake(counter: string): void {
+    // Counters of one turn share a message of the journal.
+    if (this.#hungry.size === 0) setImmediate(() => this.#takeAll());
+    this.#hungry.add(counter);
+  }
 
-  const takeAll = () => {
-    const opened: Take[] = [];
-    for (const counter of hungry) {
-      const account = accounts.get(counter);
+  #takeAll(): void {
+    const takes: Take[] = [];
+    for (const counter of this.#hungry) {
+      const account = this.#accounts.get(counter);
       if (account === undefined || account.inFlight || account.waiting.length === 0) continue;
-      opened.push(open(counter, account));
+      takes.push(this.#open(counter, account));
     }
-    hungry = new Set();
-    if (opened.length === 0) return;
+    this.#hungry = new Set();
+    if (takes.length === 0) return;
     // First in the journal, then at the counters: one connection keeps the order, and a crash cuts only the end.
-    const noted = write({
-      takes: opened.map(({ counter, name, units }) => ({ counter, name, units })),
+    const noted = this.#write({
+      takes: takes.map(({ counter, name, units }) => ({ counter, name, units })),
     });
     noted.catch(() => undefined); // awaited by each take
-    for (const take of opened) void run(take, noted);
-  };
+    for (const take of takes) void this.#run(take, noted);
+  }
 
-  const open = (counter: string, account: Account): Take => {
+  #open(counter: string, account: Account): Take {
     const at = performance.now();
-    if (account.spare !== undefined) returns.put(account.spare.take, account.spare.left);
+    this.#putBackSpare(account);
     const group = account.waiting;
+    account.waiting = [];
+    account.inFlight = true;
     account.ahead =
       at - account.takenAt > HUNGRY_MS
         ? 0
         : Math.min(SPARE_CALLS_MAX, Math.max(1, account.ahead * 2));
-    const units =
-      group.reduce((sum, { units: each }) => sum + each, 0) +
-      extraOf(group[0], { ahead: account.ahead, known: account.known });
-    account.waiting = [];
-    account.spare = undefined;
-    account.inFlight = true;
     account.takenAt = at;
-    takes += 1;
-    const take = { name: `${journal}.${takes}`, counter, units, group, at };
-    returns.opened(take);
+    const units = group.reduce((sum, wanted) => sum + wanted.units, extraOf(group[0], account));
+    this.#takes += 1;
+    const take = { name: `${this.#journal}.${this.#takes}`, counter, units, group, at };
+    this.#returns.opened(take);
     return take;
-  };
+  }
 
-  const run = async (take: Take, noted: Promise<void>) => {
-    const account = accountOf(take.counter);
+  async #run(take: Take, noted: Promise<void>): Promise<void> {
+    const account = this.#accountOf(take.counter);
     try {
-      const [after] = await Promise.all([add(take.counter, take.units, take.name), noted]);
+      const [after] = await Promise.all([this.#add(take.counter, take.units, take.name), noted]);
       if (!Number.isSafeInteger(after)) throw new Error('the counter gave no value');
       account.known = after;
-      account.spare = share(take, after, returns.put);
+      account.spare = share(take, after, (units) => this.#returns.put(take, units));
     } catch (error) {
       for (const { reject } of take.group) reject(error);
-      returns.lost(take);
+      this.#returns.lost(take);
     }
     account.inFlight = false;
     account.waiting = account.waiting.filter((wanted) => {
@@ -187,50 +235,32 @@ export function createCounters(bus: Bus, log: Logger): Counters {
       if (drawn !== undefined) wanted.resolve(drawn);
       return drawn === undefined;
     });
-    if (account.waiting.length > 0) wake(take.counter);
-  };
+    if (account.waiting.length > 0) this.#wake(take.counter);
+  }
+
+  #putBackSpare(account: Account): void {
+    const { spare } = account;
+    if (spare === undefined) return;
+    account.spare = undefined;
+    this.#returns.put(spare.take, spare.left);
+  }
 
   /** Old spares go back; counters of windows that are over are forgotten. */
-  const sweep = () => {
+  #sweep(): void {
     const now = performance.now();
-    for (const [counter, account] of accounts) {
-      const { spare } = account;
+    for (const [counter, account] of this.#accounts) {
+      const { spare, waiting, inFlight } = account;
       if (spare !== undefined && now - spare.take.at > SPARE_MS) {
-        returns.put(spare.take, spare.left);
-        account.spare = undefined;
+        this.#putBackSpare(account);
         account.ahead = 0;
       }
-      const idle = !account.inFlight && account.spare === undefined && account.waiting.length === 0;
-      if (idle && now - account.takenAt > 2 * SPARE_MS) accounts.delete(counter);
+      const idle = !inFlight && account.spare === undefined && waiting.length === 0;
+      if (idle && now - account.takenAt > 2 * SPARE_MS) this.#accounts.delete(counter);
     }
-    if (accounts.size > 0 || !returns.rest()) return;
-    clearInterval(sweeping);
-    sweeping = undefined;
-  };
-
-  return {
-    draw: (wanted) => {
-      const account = accountOf(wanted.counter);
-      const drawn = account.waiting.length === 0 ? fromSpare(account.spare, wanted) : undefined;
-      if (drawn !== undefined) return Promise.resolve(drawn);
-      return new Promise((resolve, reject) => {
-        account.waiting.push({ ...wanted, resolve, reject });
-        if (!account.inFlight) wake(wanted.counter);
-      });
-    },
-    spent: returns.spent,
-    giveBack: returns.giveBack,
-    peek: (counter) => valueOf(bus, counter),
-    settled: async () => {
-      clearInterval(sweeping);
-      sweeping = undefined;
-      for (const account of accounts.values()) {
-        if (account.spare !== undefined) returns.put(account.spare.take, account.spare.left);
-        account.spare = undefined;
-      }
-      await returns.settled();
-    },
-  };
+    if (this.#accounts.size > 0 || !this.#returns.rest()) return;
+    clearInterval(this.#sweeping);
+    this.#sweeping = undefined;
+  }
 }
 
 /** Nothing before the value is known, and nothing near the limit: there each unit goes to whoever comes first. */
@@ -244,11 +274,7 @@ function extraOf(
 }
 
 /** Fits who waited, in order, and puts back what nobody may use. @returns what is left for the calls to come */
-function share(
-  take: Take,
-  after: number,
-  putBack: (take: Take, units: number) => void,
-): Spare | undefined {
+function share(take: Take, after: number, putBack: (units: number) => void): Spare | undefined {
   let used = after - take.units;
   let left = take.units;
   let allFit = true;
@@ -264,7 +290,7 @@ function share(
     }
   }
   if (left > 0 && allFit && after <= (take.group[0]?.limit ?? 0)) return { take, left, used };
-  putBack(take, left);
+  putBack(left);
   return undefined;
 }
 

@@ -31,11 +31,11 @@ async function put(budgets: Budgets): Promise<Revision> {
 async function reasons(
   calls: number,
   revision: Revision,
-  args = (_: number) => ({}),
+  args: (index: number) => object = () => ({}),
 ): Promise<Record<string, number>> {
   const counts: Record<string, number> = {};
   const answers = Array.from({ length: calls }, (_, index) =>
-    world.ask({ capability, args: args(index), min_revision: revision }),
+    world.ask({ capability, args: args(index) as never, min_revision: revision }),
   );
   for (const answer of await Promise.all(answers)) {
     const code = answer.kind === 'decided' ? answer.body.reason.code : answer.kind;
