@@ -4,22 +4,17 @@
  */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
-import { DEADLINE_DEFAULT_MS, TOKEN_CHARS_MAX } from '#contracts/call.ts';
+import { DEADLINE_DEFAULT_MS } from '#contracts/call.ts';
 import { CONTROL_KEYS, type Tool } from '#contracts/control.ts';
 import type { Json, JsonObject } from '#contracts/json.ts';
 
-import { argumentsText, type Decided } from '../decisions.ts';
+import { argumentsText } from '../decisions.ts';
 import { bodyOf, clientOf, Refused, sendJson, traceparentOf } from '../http.ts';
-import { type Exchange, forwarded } from '../mcp/exchange.ts';
-import { forward } from '../mcp/govern.ts';
-import { isObject, type RequestMessage } from '../mcp/message.ts';
-import { recordOutcome } from '../mcp/outcomes.ts';
-import type { Upstreams } from '../mcp/upstream.ts';
 import type { Call, Caller, Parts } from '../routes.ts';
+import { type Asked, callerOf, contextOf, type Shared } from './asked.ts';
 import {
   CODES,
   CompatFault,
-  type Envelope,
   faultOfDecision,
   faultOfReason,
   faultText,
@@ -27,18 +22,7 @@ import {
   readEnvelope,
   resultText,
 } from './envelope.ts';
-
-type Shared = Pick<Exchange, 'parts' | 'unresumed' | 'stopping'> & {
-  readonly upstreams: Upstreams;
-};
-
-/** A request whose envelope was read. */
-interface Asked extends Shared {
-  readonly request: FastifyRequest;
-  readonly reply: FastifyReply;
-  readonly envelope: Envelope;
-  readonly since: number;
-}
+import { run } from './run.ts';
 
 const PATH = '/v1/mcp';
 
@@ -133,21 +117,6 @@ async function call(asked: Asked): Promise<void> {
   await run(asked, { caller, decision, name, args });
 }
 
-/** Who asks, by the capability that it sends as bearer. @throws CompatFault, Refused */
-function callerOf({ parts, request }: Asked): Caller {
-  const { authorization = '', 'x-intentgate-obo': obo } = request.headers;
-  const token = authorization.startsWith('Bearer ') ? authorization.slice(7).trim() : '';
-  if (token === '' || token.length > TOKEN_CHARS_MAX) {
-    throw new CompatFault(CODES.capability, 'capability check failed', 'missing capability token');
-  }
-  // To take no notice of it would leave the person out of decision and record.
-  if (obo !== undefined) {
-    const why = 'on-behalf-of tokens are not accepted here';
-    throw new CompatFault(CODES.capability, 'capability check failed', why);
-  }
-  return parts.admitCapability(request, token);
-}
-
 const questionOf = (request: FastifyRequest, { identity }: Caller) =>
   ({
     via: 'compat',
@@ -159,99 +128,6 @@ const questionOf = (request: FastifyRequest, { identity }: Caller) =>
     ...traceparentOf(request),
     deadlineMs: DEADLINE_DEFAULT_MS,
   }) as const satisfies Partial<Call>;
-
-const PURPOSE_CHARS_MAX = 2_000;
-const TASK_CHARS_MAX = 128;
-
-/** The prompt as declared purpose, and the task. @throws CompatFault */
-function contextOf({ headers }: FastifyRequest): Pick<Call, 'intent' | 'task_id'> {
-  const { 'x-intent-prompt': prompt = '', 'x-task-id': task = '' } = headers;
-  if (typeof prompt !== 'string' || typeof task !== 'string' || task.length > TASK_CHARS_MAX) {
-    throw new CompatFault(CODES.invalidRequest, 'a header is repeated or too long');
-  }
-  const purpose = headerText(prompt).slice(0, PURPOSE_CHARS_MAX).toWellFormed();
-  return {
-    ...(purpose === '' ? {} : { intent: { purpose } }),
-    ...(task === '' ? {} : { task_id: task }),
-  };
-}
-
-/** Node reads headers as Latin-1; most programs send UTF-8. */
-function headerText(value: string): string {
-  const bytes = Buffer.from(value, 'latin1');
-  const text = bytes.toString('utf8');
-  return Buffer.from(text, 'utf8').equals(bytes) ? text : value;
-}
-
-interface Allowed {
-  readonly caller: Caller;
-  readonly decision: Decided;
-  readonly name: string;
-  readonly args: JsonObject;
-}
-
-/** Forwards an allowed call to the server of its tool, and answers with that one's result and our word about it. */
-async function run(asked: Asked, { caller, decision, name, args }: Allowed): Promise<void> {
-  const { parts, upstreams, envelope, since } = asked;
-  const { id } = envelope;
-  const target = upstreams.find(caller.tenant, decision.upstream);
-  const params: JsonObject = { name, arguments: args };
-  const message: RequestMessage = {
-    kind: 'request',
-    id: 1,
-    method: 'tools/call',
-    params,
-    body: { jsonrpc: '2.0', id: 1, method: 'tools/call', params },
-  };
-  if (target === undefined) {
-    const judged = {
-      decisionId: decision.body.decision_id,
-      validUntil: decision.body.valid_until,
-    };
-    const became = { status: 'refused_late', detail: { error: 'no tool server' } } as const;
-    await recordOutcome({ parts, caller }, judged, became);
-    throw new CompatFault(CODES.upstream, 'upstream transport', {
-      detail: 'This tool has no server; nothing ran.',
-    });
-  }
-  const exchange: Exchange = {
-    ...asked,
-    caller,
-    target,
-    message,
-    era: '2025-11-25',
-    session: undefined,
-    mirrored: {},
-  };
-  if (id === undefined) void asked.reply.code(204);
-  await forward(
-    exchange,
-    {
-      message,
-      action: name,
-      args,
-      body: (receipt) => forwarded(message, {}, receipt),
-      listens: false,
-      document: (text) =>
-        id === undefined ? '' : answerText(id, text, performance.now() - since),
-      tell: (detail) =>
-        id === undefined
-          ? ''
-          : faultText(id, new CompatFault(CODES.upstream, 'upstream transport', { detail })),
-    },
-    decision,
-  );
-}
-
-/** The upstream's own answer with the caller's id; a result says also what was decided. */
-function answerText(id: Json, text: string, tookMs: number): string {
-  const answer = JSON.parse(text) as JsonObject; // it was read before
-  const { result } = answer;
-  if (!isObject(result)) return JSON.stringify({ ...answer, id });
-  const { content = [], isError = false } = result;
-  const decided = { decision: 'allow', reason: 'forwarded', latency_ms: Math.round(tookMs) };
-  return resultText(id, { ...result, content, isError, _intentgate: decided });
-}
 
 function faultOf(error: unknown): CompatFault {
   if (error instanceof CompatFault) return error;
