@@ -33,7 +33,7 @@ afterEach(() => vi.useRealTimers());
 const address = () => `http://127.0.0.1:${(server.address() as AddressInfo).port}/keys`;
 
 /** The verifier over a view that holds this one issuer. */
-function verifier(change: Partial<Issuer> = {}): (token: string) => Promise<string> {
+function verifier(change: Partial<Issuer> = {}): (token: string, at?: number) => Promise<string> {
   const value: Issuer = { issuer: ISSUER, audiences: ['countersign'], ...change };
   if (value.jwks === undefined) value.jwks_uri = address();
   const entry: ControlEntry = { sequence: 1, at: 0, value };
@@ -41,8 +41,8 @@ function verifier(change: Partial<Issuer> = {}): (token: string) => Promise<stri
     onChange: (listener) => listener(CONTROL_KEYS.issuer(ACME, 'idp'), entry),
   };
   const verify = identityVerifier(view as ControlView);
-  return async (token) => {
-    const identity = await verify(token, ACME, Date.now());
+  return async (token, at = Date.now()) => {
+    const identity = await verify(token, ACME, at);
     return 'fault' in identity ? identity.fault : identity.claims.agent;
   };
 }
@@ -100,6 +100,56 @@ it('rotate by themselves: the new one is fetched, and a withdrawn one ends withi
   vi.setSystemTime(Date.now() + 5 * 60_000);
   expect(await verify(first.token)).toBe('identity.signature');
   expect(await verify(second.token)).toBe('agent-of-second');
+});
+
+describe('a token', () => {
+  const AT = 1_800_000_000;
+
+  async function signed(alg: string, claims: object) {
+    const { publicKey, privateKey } = await generateKeyPair(alg);
+    const token = await new SignJWT({ tenant: ACME, sub: 'agent', ...claims })
+      .setProtectedHeader({ alg, kid: 'k' })
+      .setIssuer(ISSUER)
+      .setAudience('countersign')
+      .sign(privateKey);
+    return { token, jwks: { keys: [{ ...(await exportJWK(publicKey)), kid: 'k' }] } };
+  }
+
+  // Five seconds between the clocks, both ways; when it is verified, and when it has been verified before.
+  it.each<[string, object, number, string]>([
+    ['that ended 4 s ago', { exp: AT - 4 }, AT, 'agent'],
+    ['that ended 5 s ago', { exp: AT - 5 }, AT, 'identity.expired'],
+    ['that begins in 5 s', { exp: AT + 60, nbf: AT + 5 }, AT, 'agent'],
+    ['that begins in 6 s', { exp: AT + 60, nbf: AT + 6 }, AT, 'identity.not_yet_valid'],
+    ['without an end', {}, AT, 'identity.claims'],
+  ])('%s', async (_, claims, at, expected) => {
+    const { token, jwks } = await signed('ES256', claims);
+    const verify = verifier({ jwks });
+    expect(await verify(token, at * 1_000)).toBe(expected);
+    expect(await verify(token, at * 1_000)).toBe(expected);
+  });
+
+  it('that holds now ends at its time, though its signature was checked before', async () => {
+    const { token, jwks } = await signed('ES256', { exp: AT, nbf: AT - 60 });
+    const verify = verifier({ jwks });
+    const said = [];
+    for (const at of [AT, AT + 4, AT + 5, AT - 66, AT - 65])
+      said.push(await verify(token, at * 1_000));
+    expect(said).toEqual(['agent', 'agent', 'identity.expired', 'identity.not_yet_valid', 'agent']);
+  });
+
+  it.each([
+    ['EdDSA', undefined, 'agent'],
+    ['PS256', undefined, 'agent'],
+    ['RS256', ['ES256', 'RS256'], 'agent'],
+    ['EdDSA', ['ES256'], 'identity.algorithm'],
+    ['RS256', ['ES256'], 'identity.algorithm'],
+    ['ES256', ['HS256'], 'identity.algorithm'],
+  ] as const)('signed with %s where %s are accepted', async (alg, algorithms, expected) => {
+    const { token, jwks } = await signed(alg, { exp: AT + 60 });
+    const accepted = algorithms === undefined ? {} : { algorithms: [...algorithms] };
+    expect(await verifier({ jwks, ...accepted })(token, AT * 1_000)).toBe(expected);
+  });
 });
 
 describe('a JWT-SVID', () => {
