@@ -76,6 +76,7 @@ export const SUBJECTS = {
   /** Request-reply: what surfaces ask of, and tell, approval-escalation (contracts/held.ts). */
   held: (tenant: TenantId) => `v1.held.${tenant}`,
   helds: 'v1.held.>',
+  batches: 'v1.decision.batch.>',
   holds: 'v1.decision.hold.>',
   control: (tenant: TenantId, kind: ControlKind) => `v1.control.${tenant}.${kind}`,
   controls: 'v1.control.>',

@@ -56,6 +56,9 @@ interface Columns {
 const COLUMNS =
   'tenant, id, position, binding, state, step, expires_at, uses, used, progress, facts, leaf, payload, told';
 
+/** Without the records, which may be large: for what looks at many. */
+const LIGHT = COLUMNS.replace(' leaf, payload,', " '' as leaf, '' as payload,");
+
 function rowOf({ expires_at: expiresAt, leaf, payload, ...rest }: Columns): Row {
   return { ...rest, expiresAt, lines: { leaf, payload } };
 }
@@ -72,16 +75,16 @@ export async function findByHandle(db: Queryable, { tenant, id }: Place): Promis
   return rows[0] === undefined ? undefined : rowOf(rows[0]);
 }
 
-/** A page of held calls, newest first, below a position. @param state '' = all */
+/** A page of held calls without their records, newest first, below a position. @param state '' = all */
 export async function listRows(
   db: Queryable,
   tenant: TenantId,
   { state, before, limit }: { state: ApprovalState | ''; before: number; limit: number },
 ): Promise<Row[]> {
   const { rows } = await db.query<Columns>(
-    `select ${COLUMNS} from approvals where tenant = $1 and ($2 = '' or state = $2)
-     and ($3 = 0 or position < $3) order by position desc limit $4`,
-    [tenant, state, before, limit],
+    `select ${LIGHT} from approvals where tenant = $1 ${state === '' ? 'and $2 = $2' : 'and state = $2'}
+     and position < $3 order by position desc limit $4`,
+    [tenant, state, before === 0 ? Number.MAX_SAFE_INTEGER : before, limit],
   );
   return rows.map(rowOf);
 }
@@ -314,10 +317,10 @@ export async function awake(db: Queryable, at: number): Promise<Place[]> {
   return rows;
 }
 
-/** Held calls that are pending or approved. @param tenant undefined = of all */
+/** Held calls that are pending or approved, without their records. @param tenant undefined = of all */
 export async function open(db: Queryable, tenant: TenantId | undefined): Promise<Row[]> {
   const { rows } = await db.query<Columns>(
-    `select ${COLUMNS} from approvals where state in ('pending', 'approved') and ($1::text is null or tenant = $1)`,
+    `select ${LIGHT} from approvals where state in ('pending', 'approved') and ($1::text is null or tenant = $1)`,
     [tenant ?? null],
   );
   return rows.map(rowOf);

@@ -7,14 +7,15 @@ import { SUBJECTS } from '#contracts/subjects.ts';
 import type { Logger } from '#host/log.ts';
 import type { Bus } from '#host/nats.ts';
 
-/** What of each stream goes. Uses of approvals stay: a use that was forgotten would be accepted again. */
-const TRIMMED = {
-  DECISIONS: SUBJECTS.decisions,
-  OUTCOMES: SUBJECTS.outcomes,
-  APPROVALS: SUBJECTS.approvals,
-  CONTROL: SUBJECTS.controls,
-} as const satisfies Partial<Record<StreamName, string>>;
-type Trimmed = keyof typeof TRIMMED;
+/** What of each stream goes, apart by who reads it. Uses of approvals stay: a forgotten one would be accepted again. */
+const TRIMMED = [
+  ['DECISIONS', SUBJECTS.batches],
+  ['DECISIONS', SUBJECTS.holds],
+  ['OUTCOMES', SUBJECTS.outcomes],
+  ['APPROVALS', SUBJECTS.approvals],
+  ['CONTROL', SUBJECTS.controls],
+] as const satisfies (readonly [stream: StreamName, subjects: string])[];
+type Part = (typeof TRIMMED)[number];
 
 interface Sample {
   readonly at: number;
@@ -43,25 +44,24 @@ export function startTrimmer(
   },
 ): Trimmer {
   const { sealedThrough, keepMs, log } = options;
-  const samples = new Map<Trimmed, Sample[]>();
+  const samples = new Map<string, Sample[]>();
 
-  const trim = async (stream: Trimmed) => {
-    const through = Math.min(await sealedThrough(stream), await readByAll(bus, stream));
-    const earlier = [...(samples.get(stream) ?? []), { at: Date.now(), through }];
+  const trim = async ([stream, filter]: Part) => {
+    const through = Math.min(await sealedThrough(stream), await readByAll(bus, stream, filter));
+    const earlier = [...(samples.get(filter) ?? []), { at: Date.now(), through }];
     const old = earlier.findLast(({ at }) => at <= Date.now() - keepMs);
-    samples.set(stream, old === undefined ? earlier : earlier.slice(earlier.indexOf(old)));
+    samples.set(filter, old === undefined ? earlier : earlier.slice(earlier.indexOf(old)));
     // A consumer that is new, or was reset, has a floor below what an old sample saw.
     const limit = Math.min(old?.through ?? 0, through);
     if (limit === 0) return;
-    const purge = { filter: TRIMMED[stream], seq: limit + 1 };
-    const { purged } = await bus.jsm.streams.purge(stream, purge);
+    const { purged } = await bus.jsm.streams.purge(stream, { filter, seq: limit + 1 });
     if (purged > 0) log.info({ stream, purged, through: limit }, 'spool trimmed');
   };
 
   const pass = async () => {
-    for (const stream of Object.keys(TRIMMED) as Trimmed[]) {
-      await trim(stream).catch((error: unknown) =>
-        log.warn({ err: error, stream }, 'spool not trimmed'),
+    for (const part of TRIMMED) {
+      await trim(part).catch((error: unknown) =>
+        log.warn({ err: error, stream: part[0] }, 'spool not trimmed'),
       );
     }
   };
@@ -69,12 +69,18 @@ export function startTrimmer(
   return { pass, close: () => clearInterval(timer) };
 }
 
-/** Sequence up to which every durable consumer of a stream has acknowledged. */
-async function readByAll(bus: Bus, stream: StreamName): Promise<number> {
+/** Sequence up to which every durable consumer that gets these subjects of a stream has acknowledged. */
+async function readByAll(bus: Bus, stream: StreamName, subjects: string): Promise<number> {
   let floor = Number.MAX_SAFE_INTEGER;
   for await (const consumer of bus.jsm.consumers.list(stream)) {
-    if (consumer.config.durable_name === undefined) continue;
-    // One that has all of its subjects does not hold back those of others; its floor stays where it last read.
+    const {
+      durable_name: name,
+      filter_subject: only,
+      filter_subjects: some = [],
+    } = consumer.config;
+    const filters = only === undefined ? some : [only];
+    if (name === undefined || (filters.length > 0 && !filters.includes(subjects))) continue;
+    // The floor of one that has read everything may stand at the last message that was for it.
     const done = consumer.num_pending === 0 && consumer.num_ack_pending === 0;
     if (!done) floor = Math.min(floor, consumer.ack_floor.stream_seq);
   }

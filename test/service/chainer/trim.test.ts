@@ -67,9 +67,17 @@ test('what is in the chain goes, uses of approvals stay', async () => {
   await storeOne();
   await evidence.store('decision-worker', SUBJECTS.decisionHold(tenant), [decisionRecord(tenant)]);
   await chainAll();
+  const subjects = async () =>
+    (await evidence.bus.jsm.streams.info('DECISIONS', { subjects_filter: '>' })).state.subjects;
   await trimOnce();
-  const { state } = await evidence.bus.jsm.streams.info('DECISIONS', { subjects_filter: '>' });
-  expect(state.subjects).toEqual({ [use]: 1 });
+  // A hold waits for approval-escalation to read it; it holds back nothing else.
+  expect(await subjects()).toEqual({ [use]: 1, [SUBJECTS.decisionHold(tenant)]: 1 });
+  const reader = await evidence.bus.js.consumers.get('DECISIONS', 'take-holds');
+  for await (const message of await reader.fetch({ max_messages: 2, expires: 2_000 })) {
+    await message.ackAck();
+  }
+  await trimOnce();
+  expect(await subjects()).toEqual({ [use]: 1 });
 });
 
 test('what is not in the chain stays', async () => {
