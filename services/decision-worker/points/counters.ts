@@ -277,7 +277,6 @@ function extraOf(
 function share(take: Take, after: number, putBack: (units: number) => void): Spare | undefined {
   let used = after - take.units;
   let left = take.units;
-  let allFit = true;
   for (const { units, limit, resolve } of take.group) {
     const fits = used + units <= limit;
     if (fits) {
@@ -285,11 +284,10 @@ function share(take: Take, after: number, putBack: (units: number) => void): Spa
       left -= units;
       resolve({ fits, used, draw: { counter: take.counter, take: take.name, units } });
     } else {
-      allFit = false;
       resolve({ fits, used });
     }
   }
-  if (left > 0 && allFit && after <= (take.group[0]?.limit ?? 0)) return { take, left, used };
+  if (left > 0 && after <= (take.group[0]?.limit ?? 0)) return { take, left, used };
   putBack(left);
   return undefined;
 }

@@ -43,8 +43,8 @@ describe('draws that race', () => {
   it('never hold more than the limit, and the counter ends at what was kept', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(call, { minLength: 1, maxLength: 60 }),
-        fc.integer({ min: 30, max: 20_000 }),
+        fc.array(call, { minLength: 30, maxLength: 60 }),
+        fc.oneof(fc.integer({ min: 30, max: 300 }), fc.constant(20_000)),
         async (calls, limit) => {
           const counter = freshCounter();
           let held = 0;
@@ -114,6 +114,15 @@ describe('far from the limit', () => {
     expect(await peek(counter)).toBeGreaterThan(190);
     workers[0]!.spent(draws);
     await expect.poll(() => peek(counter), { timeout: 5_000 }).toBe(190);
+  });
+
+  it('a limit that was lowered holds for what is at hand, too', async () => {
+    const counter = freshCounter();
+    const draw = (limit: number) => workers[0]!.draw({ counter, units: 1, limit });
+    for (let count = 0; count < 30; count += 1) await draw(1_000_000);
+    expect(await peek(counter)).toBeGreaterThan(30);
+    expect((await draw(30)).fits).toBe(false);
+    expect((await draw(1_000_000)).fits).toBe(true);
   });
 
   it('never more than a 256th of what is left is at hand', async () => {
