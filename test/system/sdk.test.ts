@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { CHECKOUT } from '#cli/local/places.ts';
 
+import { Gateway } from '../support/intentgate-client.ts';
 import { type Live, startLive } from '../support/live.ts';
 import { blocksOf } from '../support/pages.ts';
 import {
@@ -87,7 +88,7 @@ describe.each(LANGUAGES)('$language', ({ language, there, command }) => {
 
   test.skipIf(!there)('three calls: one runs, one is blocked, one is held', async () => {
     const recorded = async () => {
-      const rows = (await live.rows()).filter(({ kind }) => !kind.startsWith('control.'));
+      const rows = (await live.rows()).filter(({ kind }) => ['decision', 'outcome'].includes(kind));
       return rows.map(({ kind, verdict }) => (kind === 'decision' ? verdict : kind));
     };
     const before = (await recorded()).length;
@@ -128,6 +129,20 @@ describe.each(LANGUAGES)('$language', ({ language, there, command }) => {
       await shell.close();
     }
   });
+});
+
+test("a program written for IntentGate reaches the demo's tool server, once that is switched on", async () => {
+  await live.admin('PUT', 'agents/old-agent', { class: 'shop' });
+  await live.admin('PUT', 'compat', { route: true });
+  const { body } = await live.admin('POST', 'capabilities', { agent: 'old-agent', calls: 1 });
+  const gateway = new Gateway(live.system.urls.ingress, String(body['capability']));
+  const { content, metadata } = await gateway.tool('lookup_order', { order_id: 'ord_1001' });
+  expect([metadata?.decision, content]).toEqual([
+    'allow',
+    [{ type: 'text', text: expect.stringContaining('ord_1001') }],
+  ]);
+  const again = gateway.tool('lookup_order', { order_id: 'ord_1001' });
+  await expect(again).rejects.toMatchObject({ name: 'BudgetError', code: -32013 });
 });
 
 describe('when the ingress is gone', () => {
