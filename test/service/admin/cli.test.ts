@@ -71,6 +71,28 @@ async function run(...args: readonly string[]): Promise<Ran> {
 const json = async (...args: readonly string[]) => JSON.parse((await run(...args, '--json')).out);
 
 describe('facts', () => {
+  it('come from systems that are put, listed and deleted', async () => {
+    const words = ['source', 'put', 'hr', '--key', 'people', '--key', 'teams', '--max-age', '60'];
+    expect(await json('facts', ...words)).toMatchObject({ visible: true });
+    const { items } = await json('facts', 'source', 'list');
+    const value = { keys: ['people', 'teams'], max_age_s: 60, as_of: null };
+    expect(items).toMatchObject([{ id: 'hr', value }]);
+    expect((await run('facts', 'source', 'list')).out).toMatch(/hr +people, teams +60 s +never/);
+    expect(await json('facts', 'source', 'delete', 'hr')).toMatchObject({ visible: true });
+    expect((await json('facts', 'source', 'list')).items).toEqual([]);
+    const without = await run(
+      'facts',
+      'source',
+      'put',
+      'hr',
+      '--key',
+      'people',
+      '--max-age',
+      'soon',
+    );
+    expect([without.code, without.err]).toEqual([2, expect.stringContaining('request.schema')]);
+  });
+
   it('are put, patched, shown, listed and deleted', async () => {
     await writeFile(join(dir, 'order.json'), '{"total": 90}');
     const put = await run('facts', 'put', 'orders/17', `@${join(dir, 'order.json')}`);
