@@ -121,7 +121,13 @@ async function worker() {
   const identity = (verify = verifier()) =>
     identityCheck({ verify, prove: noProof, digest: principalDigest, ...state });
   const capability = (open = opener()) =>
-    capabilityCheck({ ...state, open, audience: 'countersign', revoked: () => false, engaged: () => false });
+    capabilityCheck({
+      ...state,
+      open,
+      audience: 'countersign',
+      revoked: () => false,
+      engaged: () => false,
+    });
   const rollout = rolloutOf(view);
   const counters = {
     draw: () => Promise.reject(new Error('there is no ceiling')),

@@ -9,7 +9,10 @@ import type { AdminHandlers, Deps } from './deps.ts';
 import { AdminError } from './errors.ts';
 import { exists, mustExist, things } from './things.ts';
 
-type Switches = Pick<AdminHandlers, 'listSwitches' | 'engageSwitch' | 'releaseSwitch' | 'drillSwitches'>;
+type Switches = Pick<
+  AdminHandlers,
+  'listSwitches' | 'engageSwitch' | 'releaseSwitch' | 'drillSwitches'
+>;
 
 export function switchHandlers({ view, record, drill }: Deps): Switches {
   const change = changeBy(record);

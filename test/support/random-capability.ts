@@ -3,8 +3,8 @@ import fc from 'fast-check';
 
 import type { Caveat } from '#contracts/capability/caveats.ts';
 import type { CapabilityClaims } from '#contracts/capability/format.ts';
-import { NO_KEYS } from '#contracts/sender.ts';
 import type { CapabilityCall } from '#contracts/capability/judge.ts';
+import { NO_KEYS } from '#contracts/sender.ts';
 
 export const CLAIMS: Omit<CapabilityClaims, 'rootJti'> = {
   jti: 'ZVPxAAABAgMEBQYHCAkKCw',
