@@ -16,6 +16,8 @@ export interface Disk {
   readonly dir: string;
   /** Mounts what the disk would hold if the power went now. The processes that write MUST stand still. */
   readonly cut: (name: string) => Promise<Disk>;
+  /** Writes everything, as a quiet minute would. */
+  readonly flush: () => Promise<void>;
   readonly remove: () => Promise<void>;
 }
 
@@ -54,6 +56,7 @@ async function mounted(folder: string, name: string): Promise<Disk> {
       await run('cp', ['--sparse=always', image, join(folder, `${copy}.img`)]);
       return mounted(folder, copy);
     },
+    flush: async () => void (await run('sync', ['--file-system', point])),
     remove: async () => {
       await run('umount', [point]).catch(() => run('umount', ['--lazy', point]));
       await rm(image, { force: true });

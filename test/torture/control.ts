@@ -16,6 +16,8 @@ import { cutNow } from './episode.ts';
 export interface Control {
   readonly answered_allows: number;
   readonly lost: number;
+  /** False when what the disk held did not even start; then everything counts as lost. */
+  readonly came_back: boolean;
   /** True when nothing was lost. */
   readonly void: boolean;
 }
@@ -32,28 +34,38 @@ export async function controlRun(place: string, log: (line: string) => void): Pr
   const live = await startLive({ dir: disk.dir, natsConf });
   try {
     await live.system.halt('audit-chainer'); // what it has chained is on another disk write's word
+    await disk.flush(); // so that answers are lost, and not the streams themselves
     const load = startLoad(live, 32);
     await sleep(LOAD_MS);
     const answered = [...load.seen.allowed];
     const after = await cutNow(live, disk, 'cut');
     await load.stop();
-    const lost = await lostAfter(after.dir, answered).finally(() => after.remove());
+    const left = await leftAfter(after.dir, answered, log).finally(() => after.remove());
+    const { lost } = left;
     log(
       `control without sync: ${lost} of ${answered.length} answered allows are lost by a cut, as they must`,
     );
-    return { answered_allows: answered.length, lost, void: lost === 0 };
+    return { answered_allows: answered.length, ...left, void: lost === 0 };
   } finally {
     await live.close();
     await disk.remove();
   }
 }
 
-async function lostAfter(dir: string, answered: readonly string[]): Promise<number> {
-  const second = await startLive({ dir }).catch(() => undefined);
-  if (second === undefined) return answered.length; // not even a start was possible
+async function leftAfter(
+  dir: string,
+  answered: readonly string[],
+  log: (line: string) => void,
+): Promise<Pick<Control, 'lost' | 'came_back'>> {
+  const second = await startLive({ dir }).catch((error: unknown) => {
+    log(`what the disk held does not start: ${String(error)}`);
+    return undefined;
+  });
+  if (second === undefined) return { lost: answered.length, came_back: false };
   try {
     const databaseUrl = second.system.databaseAdminUrl;
-    return (await compareWithChain({ databaseUrl, tenant: 'demo' }, answered, WAIT_MS)).missing;
+    const { missing } = await compareWithChain({ databaseUrl, tenant: 'demo' }, answered, WAIT_MS);
+    return { lost: missing, came_back: true };
   } finally {
     await second.close();
   }

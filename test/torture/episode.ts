@@ -54,8 +54,7 @@ function merged(a: object, b: object): object {
 
 export interface EpisodeOptions {
   readonly place: string;
-  /** By performance.now(). */
-  readonly deadline: number;
+  readonly goOn: () => boolean;
   readonly random: () => number;
   readonly power: boolean;
   readonly log: (line: string) => void;
@@ -69,17 +68,17 @@ const DISK_MIB = 16_384;
 const LOAD_BEFORE_CUT_MS = 2_000;
 
 export async function episode(options: EpisodeOptions): Promise<Figures> {
-  const { place, deadline, random, power, log } = options;
+  const { place, goOn, random, power, log } = options;
   const disk = power ? await makeDisk(place, DISK_MIB) : undefined;
   const live = await startLive(disk === undefined ? {} : { dir: disk.dir });
   let figures: Figures = { ...NOTHING, episodes: 1 };
   const allowed: string[] = [];
   try {
-    while (performance.now() < deadline && allowed.length < ALLOWS_MAX) {
+    while (goOn() && allowed.length < ALLOWS_MAX) {
       const run = await crashRun(live, {
         width: WIDTH,
         random,
-        goOn: ({ kills }) => kills < KILLS_BETWEEN_CUTS && performance.now() < deadline,
+        goOn: ({ kills }) => kills < KILLS_BETWEEN_CUTS && goOn(),
       });
       allowed.push(...run.allowed);
       figures = sumOf(figures, {

@@ -25,6 +25,10 @@ const { values } = parseArgs({
 
 const log = (line: string) => console.error(`${new Date().toISOString().slice(11, 19)}  ${line}`);
 
+/** What is mounted has to be let go of: a run that is broken off ends what it has begun. */
+let stopped = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (stopped = true));
+
 async function main(): Promise<boolean> {
   const startedAt = new Date();
   const seed = Number(values.seed);
@@ -35,11 +39,12 @@ async function main(): Promise<boolean> {
   try {
     const control = noPower === '' ? await controlRun(join(folder, 'control'), log) : undefined;
     const deadline = performance.now() + Number(values.minutes) * 60_000;
+    const goOn = () => !stopped && performance.now() < deadline;
     const random = randomOf(seed);
     let total = NOTHING;
-    while (performance.now() < deadline) {
+    while (goOn()) {
       const place = join(folder, `episode-${total.episodes}`);
-      total = sumOf(total, await episode({ place, deadline, random, power: noPower === '', log }));
+      total = sumOf(total, await episode({ place, goOn, random, power: noPower === '', log }));
     }
     const report = {
       command: `npm run torture -- --minutes ${values.minutes} --seed ${seed}`,
