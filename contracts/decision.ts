@@ -93,17 +93,17 @@ export interface DecisionEvidence {
   /** What it took from budget counters (budget.ts); absent where it took nothing. */
   readonly draws?: readonly Draw[];
   readonly identity: {
+    /** Claim `act` whole as canonical JSON text; absent where it says no more than the actors of the input. */
+    readonly act?: string;
     readonly expires_at: number;
     readonly issuer: string;
+    /** Thumbprints of the keys that the sender proved to hold; absent where it proved none. */
+    readonly sender?: { readonly jkt: string; readonly 'x5t#S256': string };
     readonly token: string;
   };
   /** Refusals that did not stand, in order, and what lifted each: a mode, or `exception:<id>`. */
-    /** Claim `act` whole as canonical JSON text; absent where it says no more than the actors of the input. */
-    readonly act?: string;
   readonly lifted?: readonly { readonly by: string; readonly reason: Reason }[];
   /** The policy's own words for the caller. */
-    /** Thumbprints of the keys that the sender proved to hold; absent where it proved none. */
-    readonly sender?: { readonly jkt: string; readonly 'x5t#S256': string };
   readonly message: string;
   /** What floor and tenant policy returned, null where one was not asked. */
   readonly output: { readonly floor: unknown; readonly tenant: unknown };

@@ -408,3 +408,11 @@ it('with nonces: a proof needs one of ours, and is told it', async () => {
   await strict.stop();
   expect([made.code, good.code]).toEqual(['401 identity.proof_nonce', ALLOWED]);
 });
+
+it('without the store of used proofs a call with one is refused, and others are not', async () => {
+  await world.operator.jsm.streams.delete('KV_proofs');
+  const token = await boundTo(ours.jkt);
+  const proved = { authorization: `DPoP ${token}`, dpop: await ours.proof(token) };
+  expect(await codeOf(proved)).toBe('503 identity.unavailable');
+  expect(await codeOf({ authorization: `Bearer ${await world.identity()}` })).toBe(ALLOWED);
+});
