@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 
-import type { Msg, MsgHdrs, NatsConnection } from '@nats-io/transport-node';
+import type { Msg, MsgHdrs } from './nats.ts';
 
 /** What a stream says of a message that it holds. */
 export interface StoreAck {
@@ -40,6 +40,19 @@ interface Waiting {
   readonly deadline: number;
 }
 
+/** What is needed of a connection. */
+interface Wire {
+  readonly publish: (
+    subject: string,
+    body: string | Uint8Array,
+    options: { readonly reply: string; readonly headers?: MsgHdrs },
+  ) => void;
+  readonly subscribe: (
+    subject: string,
+    options: { readonly callback: (error: Error | null, message: Msg) => void },
+  ) => unknown;
+}
+
 /** The form in which a stream acknowledges. Untrusted in form. */
 interface AckBody {
   readonly seq?: number;
@@ -53,7 +66,7 @@ const NO_RESPONDERS = 503;
 
 /** @returns `lost` rejects what is on its way: after a lost connection nobody answers it any more */
 export function createStore(
-  connection: NatsConnection,
+  connection: Wire,
   inbox: string,
 ): { readonly store: Store; readonly lost: () => void } {
   const prefix = `${inbox}.${randomBytes(9).toString('hex')}.`;

@@ -30,7 +30,7 @@ describe('the tree', () => {
   });
 
   it('acknowledges messages in one file', () => {
-    expect(where(/\.(ack|nak|term|ackAck)\(/)).toEqual(['services/host/consume.ts']);
+    expect(where(/\.(ack|nak|term|ackAck)\(|\+ACK|-NAK/)).toEqual(['services/host/consume.ts']);
   });
 
   it('publishes decisions from the recorder alone', () => {
