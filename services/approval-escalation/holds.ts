@@ -60,13 +60,23 @@ async function takeMessage(
 ): Promise<void> {
   const signed = checkMac(parts.keys, { subject, body, header: mac });
   const lines = 'fault' in signed ? signed.fault : onlyRecord(body);
-  const fault = typeof lines === 'string' ? lines : await takeRecord(parts, subject, lines);
+  const fault =
+    typeof lines === 'string'
+      ? lines
+      : await takeRecord(parts, subject, lines).catch(refusedByDatabase);
   if (fault !== '') parts.log.error({ sequence, fault }, 'a held decision cannot be read');
 }
 
 function takeRecord(parts: HoldParts, subject: string, lines: RecordLines): Promise<string> {
   const use = readUseSubject(subject);
   return use === undefined ? store(parts, lines) : countUse(parts, use, lines);
+}
+
+/** Data that the database will never take is told and left, so that it keeps no other call waiting. */
+function refusedByDatabase(error: unknown): string {
+  const { code = '' } = error as { code?: string };
+  if (!/^(22|54)...$/.test(code)) throw error;
+  return `the database refuses it: ${code}`;
 }
 
 function onlyRecord(body: Uint8Array): RecordLines | string {

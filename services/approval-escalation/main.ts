@@ -22,7 +22,7 @@ import { startSweeper } from './sweep.ts';
 import { createTell } from './tell.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 4;
+const SCHEMA = 9;
 const CONNECTIONS_MAX = 12;
 const BATCH_MAX = 128;
 const STALE_MS = 5_000;

@@ -23,12 +23,15 @@ interface Asked extends HeldPlace {
 }
 
 export function heldRoutes(app: FastifyInstance, parts: Parts): void {
+  // Before the server waits for its last requests: nobody is kept waiting by a process that ends.
+  const stopping = new AbortController();
+  app.addHook('preClose', async () => stopping.abort());
   // By a wildcard: a handle is longer than what a named part of a path may be.
   app.get<HeldRequest>('/v1/approvals/*', async (request, reply) => {
     const waitMs = waitOf(request.query.wait);
     const asked = await askedFor(parts, request, reply);
     if (asked === undefined) return reply;
-    const signal = goneOf(reply);
+    const signal = AbortSignal.any([goneOf(reply), stopping.signal]);
     const entry = await parts.held.settled(asked, waitMs, signal);
     return sendJson(reply, JSON.stringify(answerOf(asked, entry)));
   });

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { asApprovalId } from '#contracts/ids.ts';
 import {
   type Approvals,
   decided,
@@ -72,33 +73,27 @@ describe('a held call', () => {
     for (const id of ids) await held.until(id, 'approved');
   });
 
-  it.each([
-    ['another amount', { args: { amount: 11, order_id: 'ord_same' } }],
-    ['another order', { args: { amount: 10, order_id: 'ord_other' } }],
+  it.each<[string, { readonly args?: object; readonly identity?: object }]>([
+    ['another amount', { args: { amount: 11 } }],
+    ['another order', { args: { order_id: 'ord_other' } }],
     ['another person', { identity: { sub: 'mallory@example.com' } }],
     ['another workflow', { identity: { claims: { workflow: 'other' } } }],
     ['another chain of actors', { identity: { act: { sub: 'shop-agent', act: { sub: 'x' } } } }],
-  ])(
-    'is not released for %s',
-    async (_, { args, identity }: { args?: object; identity?: object }) => {
-      const call = refund(10, `ord_same`);
-      const [, code, id] = told(await held.world.ask(call));
-      if (code === 'policy.needs_approval') {
-        await held.until(id, 'pending');
-        await held.approve(id);
-        await held.until(id, 'approved');
-      }
-      const other = told(
-        await held.world.ask({
-          ...call,
-          ...(args === undefined ? {} : { args: args as never }),
-          ...(identity === undefined ? {} : { identity: await held.world.identity(identity) }),
-        }),
-      );
-      expect(other.slice(0, 2)).toEqual(['escalate', 'policy.needs_approval']);
-      expect(other[2]).not.toBe(id);
-    },
-  );
+  ])('is not released for %s, and still is for itself', async (_, { args = {}, identity }) => {
+    const call = refund();
+    const [, , id] = told(await held.world.ask(call));
+    await held.until(id, 'pending');
+    await held.approve(id);
+    await held.until(id, 'approved');
+    const other = await held.world.ask({
+      ...call,
+      args: { ...call.args, ...args },
+      ...(identity === undefined ? {} : { identity: await held.world.identity(identity) }),
+    });
+    expect(told(other)[0]).not.toBe('allow');
+    expect(told(other)[2]).not.toBe(id);
+    expect(told(await held.world.ask(call))[0]).toBe('allow');
+  });
 
   it('has every step in the chain', async () => {
     const call = refund();
@@ -124,5 +119,27 @@ describe('a held call', () => {
         'decision escalate',
       ].toSorted(),
     );
+  });
+
+  it('may have any text in it, also one that no table likes', async () => {
+    await held.world.activate(
+      HOLD_REFUNDS.replace(
+        '$"Refund {input.call.arguments.amount}."',
+        '$"Refund {input.call.arguments.order_id}."',
+      ),
+    );
+    const order = 'ord \u0000 \u001b[31m \u202e "quoted" \\u0000 \ud83d\ude00';
+    let amount = 100;
+    const { call, id } = await eventually(async () => {
+      const call = refund(++amount, order);
+      const [, , id] = told(await held.world.ask(call));
+      const reply = await held.ask<'show'>({ ask: 'show', approval: asApprovalId(id) });
+      const shown = reply.ok ? reply.value.effect : '';
+      return shown === `Refund ${order}.` ? { call, id } : undefined; // not by the policy before
+    });
+    await held.until(id, 'pending');
+    await held.approve(id);
+    await held.until(id, 'approved');
+    expect(told(await held.world.ask(call))[0]).toBe('allow');
   });
 });
