@@ -105,10 +105,15 @@ describe('a call_id', () => {
   });
 
   it('of a call too large to be recorded is given back', async () => {
+    // The input just fits the policies; with what they answer the record is too large.
     await world.put(CONTROL_KEYS.fact(world.tenant, 'a'), 'a'.repeat(250_000));
-    await world.put(CONTROL_KEYS.fact(world.tenant, 'b'), 'b'.repeat(250_000));
-    await world.put(CONTROL_KEYS.fact(world.tenant, 'c'), 'c'.repeat(50_000));
-    await world.activate(`${ALLOW_ALL}\n# facts\n`, { facts: { a: 'a', b: 'b', c: 'c' } });
+    await world.put(CONTROL_KEYS.fact(world.tenant, 'b'), 'b'.repeat(200_000));
+    const paths = Array.from({ length: 32 }, (_, index) => `/${String(index).padEnd(254, 'p')}`);
+    const obligations = Array.from({ length: 16 }, () => ({ type: 'redact', paths }));
+    const wordy = `package countersign.policy
+decision := {"verdict": "allow", "obligations": ${JSON.stringify(obligations)}}
+`;
+    await world.activate(wordy, { facts: { a: 'a', b: 'b' } });
     const args = { text: 'x'.repeat(250_000) };
     await both({ args }, 'refused evidence.too_large');
     const large = { call_id: 'large', args };
