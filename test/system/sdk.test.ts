@@ -115,6 +115,32 @@ describe.each(LANGUAGES)('$language', ({ language, there, command }) => {
     ]);
   });
 
+  test.skipIf(!there).each([
+    ['approve', 'allow'],
+    ['deny', 'approval.denied'],
+  ])('a call waits for a person who says %s', async (step, ends) => {
+    // Each language and answer its own call: the same one would find the other's approval.
+    const amount = 400 + language.length + step.length / 2;
+    const lines = linesOf([...command('wait'), String(amount)]);
+    const pending = async () => {
+      const { body } = await live.admin('GET', 'approvals?state=pending');
+      return (body['items'] as { approval_id: string; effect: string }[]).find(({ effect }) =>
+        effect.includes(String(amount)),
+      )?.approval_id;
+    };
+    await expect.poll(pending, { timeout: 20_000 }).toBeDefined();
+    const id = await pending();
+    const shown = async () =>
+      String((await live.admin('GET', `approvals/${id}`)).body['shown'] ?? '');
+    // Empty until the chain has what came before.
+    await expect.poll(shown, { timeout: 20_000 }).not.toBe('');
+    const said = step === 'approve' ? { shown: await shown() } : { reason: 'No.' };
+    expect(await live.admin('POST', `approvals/${id}/${step}`, said)).toMatchObject({
+      status: 200,
+    });
+    expect(await lines).toEqual([`held: ${id}`, `refund_order: ${ends}`]);
+  });
+
   test.skipIf(!there)('the quick start of the page', async () => {
     const shell = await openShell(live.system.dir);
     try {
