@@ -3,6 +3,7 @@ import type { Ceiling } from '#contracts/control.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
+const REFERENCE = Date.UTC(2026, 0, 1);
 
 export interface Window {
   /** Milliseconds UTC. */
@@ -49,7 +50,8 @@ function dayStart({ year, month, day }: Local, zone: string): number {
   const midnight = Date.UTC(year, month, day);
   // Two rounds: the offset at the guess, then at the corrected guess, for days on which the clocks change.
   const guess = midnight - (wall(midnight, zone) - midnight);
-  return guess + (midnight - wall(guess, zone));
+  const corrected = guess + (midnight - wall(guess, zone));
+  return wall(corrected, zone) < midnight ? guess : corrected;
 }
 
 /** The last window of each kind and zone: reading a clock of another zone takes longer than the rest of the check. */
@@ -67,8 +69,9 @@ export function windowAt(window: Ceiling['window'], at: number, zone: string): W
 
 function findWindow(window: Ceiling['window'], at: number, zone: string): Window {
   if (window === 'minute') return aligned(at, MINUTE_MS, 0);
-  // Zones with half hours exist: their hours begin at half past.
-  if (window === 'hour') return aligned(at, HOUR_MS, wall(at, zone) - (at - (at % 1_000)));
+  // Zones with half hours exist: their hours begin at half past. One offset for good, so that no two hours overlap
+  // where clocks change by half an hour.
+  if (window === 'hour') return aligned(at, HOUR_MS, wall(REFERENCE, zone) - REFERENCE);
   const local = new Date(wall(at, zone));
   const year = local.getUTCFullYear();
   const month = local.getUTCMonth();

@@ -124,7 +124,7 @@ describe('windowAt', () => {
         const next = windowAt(window as 'day', end, zone);
         return start <= at && at < end && next.start === end;
       }),
-      { numRuns: 2_000 },
+      { numRuns: 5_000 },
     );
   });
 });
