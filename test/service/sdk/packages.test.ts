@@ -52,6 +52,7 @@ describe('the npm package', () => {
       'examples/mint.mjs',
       'examples/narrow.mjs',
       'examples/quickstart.mjs',
+      'examples/wait.mjs',
       'package.json',
     ]);
     expect(await readdir(join(home, 'node_modules'))).toEqual([
