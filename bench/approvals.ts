@@ -131,9 +131,11 @@ const refund = () => ({ order_id: ORDER, amount: ++amount });
 /** The preview of a held call once nothing of it is missing. */
 async function whole({ admin }: Sides, id: string): Promise<ApprovalPreview> {
   for (let looks = 0; looks < 1_000; looks++) {
-    const preview = await admin('GET', `approvals/${id}`).catch(() => undefined);
     // The answer has this shape (contracts/approval-api.ts).
-    if ((preview as ApprovalPreview | undefined)?.shown) return preview as ApprovalPreview;
+    const preview = (await admin('GET', `approvals/${id}`).catch(() => undefined)) as
+      | ApprovalPreview
+      | undefined;
+    if (preview !== undefined && preview.shown !== '') return preview;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw new Error(`${id} cannot be shown`);

@@ -193,7 +193,9 @@ describe('audit verify', () => {
   };
   const where = (name: string) => `where record_id = '${idOf(name)}' and kind = 'decision'`;
   const sequenceOf = async (name: string) =>
-    (await live.rows()).find(({ decision_id: id }) => id === idOf(name))!.sequence;
+    (await live.rows()).find(
+      ({ decision_id: id, kind }) => id === idOf(name) && kind === 'decision',
+    )!.sequence;
 
   it('finds the whole chain intact, payloads included', async () => {
     expect(await verified()).toMatchObject({ code: 0, intact: true, tenant: 'demo' });

@@ -47,7 +47,9 @@ beforeAll(async () => {
   const keys = [{ ...(await exportJWK(publicKey)), kid: 'k', alg: 'ES256' }];
   const issuer = 'https://hr.example';
   await live.admin('PUT', 'issuers/hr', { issuer, jwks: { keys }, audiences: ['countersign'] });
-  await live.admin('PUT', 'agents/assistant-7', { class: 'support', grant: { tools: ['**'] } });
+  // Who delegated has to be allowed what is done on its behalf.
+  for (const agent of ['assistant-7', 'planner-3'])
+    await live.admin('PUT', `agents/${agent}`, { class: 'support', grant: { tools: ['**'] } });
   identity = await new SignJWT({
     tenant: 'demo',
     act: { sub: 'assistant-7', act: { sub: 'planner-3' } },

@@ -131,7 +131,7 @@ describe.each(LANGUAGES)('$language', ({ language, there, command }) => {
     await expect.poll(pending, { timeout: 20_000 }).toBeDefined();
     const id = await pending();
     const shown = async () =>
-      String((await live.admin('GET', `approvals/${id}`)).body['shown'] ?? '');
+      ((await live.admin('GET', `approvals/${id}`)).body['shown'] as string | undefined) ?? '';
     // Empty until the chain has what came before.
     await expect.poll(shown, { timeout: 20_000 }).not.toBe('');
     const said = step === 'approve' ? { shown: await shown() } : { reason: 'No.' };

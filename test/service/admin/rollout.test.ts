@@ -124,8 +124,10 @@ describe('the mode of a class', () => {
   });
 
   it('keeps its start when only the canary share grows, and takes an override when it shrinks', async () => {
-    const since = async () =>
-      ((await world.entry(CONTROL_KEYS.mode(acme, 'shop')))?.value as { since: number }).since;
+    const since = async () => {
+      const { value } = (await world.entry(CONTROL_KEYS.mode(acme, 'shop'))) ?? {};
+      return (value as { since: number }).since;
+    };
     const before = await since();
     const body = { mode: 'soft-block', reason: 'more' };
     const share = (percent: number) => ({ ...body, canary: { percent, by: 'agent' } });

@@ -25,16 +25,18 @@ describe('the text of a key', () => {
 describe('a sealed key', () => {
   const sealed = sealKey(MASTER, 'acme', { key: KEY, nonce: NONCE });
 
-  test.each<[name: string, masters: Uint8Array[], tenant: string, text: string, opens: boolean]>([
-    ['opens', [MASTER], 'acme', sealed, true],
-    ['opens after the master key was replaced', [OTHER, MASTER], 'acme', sealed, true],
-    ['does not open under another key', [OTHER], 'acme', sealed, false],
-    ['does not open for another tenant', [MASTER], 'other', sealed, false],
-    ['does not open when it was changed', [MASTER], 'acme', `B${sealed.slice(1)}`, false],
-    ['does not open when it was cut', [MASTER], 'acme', sealed.slice(0, -4), false],
-    ['is not empty', [MASTER], 'acme', '', false],
-  ])('%s', (_, masters, tenant, text, opens) => {
-    expect(openKey(masters, tenant, text)).toEqual(opens ? KEY : undefined);
+  test.each<
+    [name: string, opened: [masters: Uint8Array[], tenant: string, text: string], opens: boolean]
+  >([
+    ['opens', [[MASTER], 'acme', sealed], true],
+    ['opens after the master key was replaced', [[OTHER, MASTER], 'acme', sealed], true],
+    ['does not open under another key', [[OTHER], 'acme', sealed], false],
+    ['does not open for another tenant', [[MASTER], 'other', sealed], false],
+    ['does not open when it was changed', [[MASTER], 'acme', `B${sealed.slice(1)}`], false],
+    ['does not open when it was cut', [[MASTER], 'acme', sealed.slice(0, -4)], false],
+    ['is not empty', [[MASTER], 'acme', ''], false],
+  ])('%s', (_, given, opens) => {
+    expect(openKey(...given)).toEqual(opens ? KEY : undefined);
   });
 
   test('says nothing of the key, and its name does not either', () => {
