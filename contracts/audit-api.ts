@@ -72,23 +72,35 @@ export const AUDIT_OPERATIONS = {
     path: `${TENANT}/audit`,
     role: 'viewer',
     summary:
-      'Rows of the chain. With `after` ascending from behind that sequence, else the newest first, before `before`. ' +
-      'Kind `control` means all kinds that begin with it; `since` and `until` are RFC 3339.',
+      'Rows of the chain that fit all conditions. With `after` in the order of the chain from behind that sequence, ' +
+      'else the newest first by time; `next` of an answer, given as `cursor`, goes on from there. A page that looks ' +
+      'long for what is rare comes with fewer rows, even none, and with `more`. Kind `control` or `approval` means ' +
+      'all kinds that begin with it; `person` is a pseudonym or an operator; `reason` is also the status of an ' +
+      'outcome, the state of an approval, the action of a change; `since` and `until` are RFC 3339; `before` is the ' +
+      'first sequence that no longer fits.',
     query: [
       'kind',
       'verdict',
       'agent',
+      'person',
+      'tool',
+      'upstream',
+      'reason',
+      'mode',
+      'approval',
       'decision_id',
       'since',
       'until',
-      'after',
       'before',
+      'after',
+      'cursor',
       'limit',
     ],
     answer: Type.Object({
       items: Type.Array(AuditRow),
       head: AuditHead,
-      more: Type.Boolean({ description: 'There are rows beyond the last item.' }),
+      more: Type.Boolean({ description: 'There may be rows beyond the last item.' }),
+      next: Type.Optional(Type.String({ description: 'Opaque; where the next page begins.' })),
     }),
   },
   streamAudit: {

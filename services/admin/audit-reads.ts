@@ -1,7 +1,6 @@
 /**
  * Reads of the chain, in the role that may only read and inside the one tenant that the transaction names: row-level
- * security hides all others even where a query forgot its filter. Keyset pages by sequence, so the millionth page
- * costs what the first does.
+ * security hides all others even where a query forgot its filter.
  */
 import { type Kysely, sql, type Transaction } from 'kysely';
 
@@ -14,6 +13,9 @@ import {
   parseEntry,
   showHash,
 } from '#contracts/chain.ts';
+
+import type { Place } from './audit-query.ts';
+import { searchRows, sequencesAbout, type Wanted } from './audit-search.ts';
 
 /** The tables as far as they are read here (migrations/0001_chain.sql). */
 export interface AuditTables {
@@ -42,28 +44,32 @@ export interface ReadRow extends ChainRow {
   readonly payload: string | null;
 }
 
-export interface Wanted {
-  readonly kind?: string;
-  readonly verdict?: string;
-  readonly agent?: string;
-  readonly decisionId?: string;
-  /** Milliseconds UTC, the first that fits. */
-  readonly since?: number;
-  /** Milliseconds UTC, the first that no longer fits. */
-  readonly until?: number;
-}
-
-export interface Page {
-  /** Ascending rows behind a sequence, or descending ones before it. */
-  readonly order: 'after' | 'before';
-  readonly sequence: number;
+/** Rows in the order of the chain. */
+export interface Range {
+  /** Behind this sequence. */
+  readonly after: number;
   readonly limit: number;
   readonly payloads: boolean;
 }
 
+export interface Search {
+  readonly wanted: Wanted;
+  readonly from: Place;
+  readonly limit: number;
+}
+
+export interface FoundRows {
+  readonly rows: readonly ReadRow[];
+  /** Where the next page begins; undefined = there is nothing more. */
+  readonly next: Place | undefined;
+}
+
 export interface AuditReads {
   readonly head: (tenant: string) => Promise<AuditHead>;
-  readonly page: (tenant: string, wanted: Wanted, page: Page) => Promise<ReadRow[]>;
+  readonly range: (tenant: string, range: Range) => Promise<ReadRow[]>;
+  readonly search: (tenant: string, search: Search) => Promise<FoundRows>;
+  /** A decision and what is about it, with payloads, in the order of the chain. */
+  readonly about: (tenant: string, decisionId: string) => Promise<readonly ReadRow[]>;
 }
 
 const NO_ROWS: AuditHead = { sequence: 0, hash: showHash(new Uint8Array(32)) };
@@ -87,21 +93,53 @@ export function auditReads(database: Kysely<AuditTables>): AuditReads {
           .executeTakeFirst();
         return row === undefined ? NO_ROWS : { ...row, hash: showHash(row.hash) };
       }),
-    page: (tenant, wanted, page) =>
+    range: (tenant, { after, limit, payloads }) =>
       within(tenant, async (tx) => {
-        const rows = await pageQuery(tx, tenant, wanted, page).execute();
+        const rows = await rowsWith(tx, payloads)
+          .where('c.tenant', '=', tenant)
+          .where('c.sequence', '>', after)
+          .orderBy('c.sequence')
+          .limit(limit)
+          .execute();
         return rows.map(readRow);
+      }),
+    search: (tenant, search) =>
+      within(tenant, async (tx) => {
+        const { sequences, next } = await searchRows(tx, { tenant, ...search });
+        const rows = await rowsAt(tx, { tenant, sequences, payloads: false });
+        return { rows, next };
+      }),
+    about: (tenant, decisionId) =>
+      within(tenant, async (tx) => {
+        const sequences = await sequencesAbout(tx, tenant, decisionId);
+        return rowsAt(tx, { tenant, sequences, payloads: true });
       }),
   };
 }
 
-function pageQuery(
+/** Rows by their sequences, in this order. */
+async function rowsAt(
   tx: Transaction<AuditTables>,
-  tenant: string,
-  { kind, verdict, agent, decisionId, since, until }: Wanted,
-  { order, sequence, limit, payloads }: Page,
-) {
-  let query = tx
+  {
+    tenant,
+    sequences,
+    payloads,
+  }: {
+    readonly tenant: string;
+    readonly sequences: readonly number[];
+    readonly payloads: boolean;
+  },
+): Promise<ReadRow[]> {
+  const rows = await rowsWith(tx, payloads)
+    .where('c.tenant', '=', tenant)
+    .where('c.sequence', '=', sql<number>`any(${sequences})`)
+    .execute();
+  const read = new Map(rows.map((row) => [row.sequence, readRow(row)]));
+  return sequences.flatMap((sequence) => read.get(sequence) ?? []);
+}
+
+const rowsWith = (tx: Transaction<AuditTables>, payloads: boolean) =>
+  tx
     .selectFrom('chain_rows as c')
     .leftJoin('payloads as p', (join) =>
       join
@@ -110,28 +148,7 @@ function pageQuery(
         .on(sql.val(payloads), '=', true),
     )
     .selectAll('c')
-    .select('p.body as payload')
-    .where('c.tenant', '=', tenant)
-    .where('c.sequence', order === 'after' ? '>' : '<', sequence)
-    .orderBy('c.sequence', order === 'after' ? 'asc' : 'desc')
-    .limit(limit);
-  if (kind === 'control') query = query.where('c.kind', 'like', 'control.%');
-  else if (kind !== undefined) query = query.where('c.kind', '=', kind);
-  if (verdict !== undefined) query = query.where('c.verdict', '=', verdict);
-  if (agent !== undefined) query = query.where('c.agent', '=', agent);
-  if (decisionId !== undefined) {
-    // Two indexes, one for decisions themselves and one for what is about them.
-    query = query.where((where) =>
-      where.or([
-        where.and([where('c.kind', '=', 'decision'), where('c.record_id', '=', decisionId)]),
-        where.and([where('c.kind', '<>', 'decision'), where('c.decision_id', '=', decisionId)]),
-      ]),
-    );
-  }
-  if (since !== undefined) query = query.where('c.at', '>=', since);
-  if (until !== undefined) query = query.where('c.at', '<', until);
-  return query;
-}
+    .select('p.body as payload');
 
 type Stored = AuditTables['chain_rows'] & { readonly payload: string | null };
 

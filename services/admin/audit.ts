@@ -10,8 +10,8 @@ import { chainVerifier } from '#contracts/chain.ts';
 import type { ObjectStore } from '#host/nats.ts';
 
 import { type Handlers, mount } from './app.ts';
-import { readFlag, readNumber, readPlace, readWanted } from './audit-query.ts';
-import type { AuditReads, ReadRow } from './audit-reads.ts';
+import { cursorOf, readFlag, readNumber, readPlace, readWanted } from './audit-query.ts';
+import type { AuditReads, FoundRows, ReadRow, Search } from './audit-reads.ts';
 import { AdminError } from './errors.ts';
 import { hasRole } from './operators.ts';
 import type { Routes } from './routes.ts';
@@ -21,8 +21,6 @@ const LIST_MAX = 1_000;
 const STREAM_PAGE = 500;
 const VERIFY_DEFAULT = 10_000;
 const VERIFY_MAX = 1_000_000;
-/** Records about one decision: its outcome, later its approval. */
-const ABOUT_MAX = 100;
 
 /** @param reads undefined where no database is configured */
 export const auditRoutes =
@@ -49,16 +47,14 @@ function guarded(
   };
   return {
     head: (tenant) => guard((at) => at.head(tenant)),
-    page: (tenant, wanted, page) => guard((at) => at.page(tenant, wanted, page)),
+    range: (tenant, range) => guard((at) => at.range(tenant, range)),
+    search: (tenant, search) => guard((at) => at.search(tenant, search)),
+    about: (tenant, decisionId) => guard((at) => at.about(tenant, decisionId)),
   };
 }
 
 function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof AUDIT_OPERATIONS> {
-  const decision = async (tenant: string, decisionId: string): Promise<ReadRow[]> => {
-    const page = { order: 'after', sequence: 0, limit: ABOUT_MAX, payloads: true } as const;
-    return reads.page(tenant, { decisionId }, page);
-  };
-  const found = (rows: readonly ReadRow[]): ReadRow => {
+  const decisionIn = (rows: readonly ReadRow[]): ReadRow => {
     const row = rows.find(({ row: { kind } }) => kind === 'decision');
     if (row === undefined) throw new AdminError('thing.not_found');
     return row;
@@ -66,15 +62,15 @@ function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof
   return {
     listAudit: async ({ tenant, query }) => {
       const limit = readNumber(query['limit'], { otherwise: LIST_DEFAULT, max: LIST_MAX });
-      const wanted = readWanted(query);
+      if (limit === 0) throw new AdminError('request.schema', 'A page has at least one row.');
+      const search = { wanted: readWanted(query), from: readPlace(query), limit };
       // The head first: what is chained meanwhile lies behind it, and is not missed by whoever goes on from it.
       const head = await reads.head(tenant);
-      const rows = await reads.page(tenant, wanted, {
-        ...readPlace(query),
-        limit: limit + 1,
-        payloads: false,
-      });
-      return { items: rows.slice(0, limit).map(({ row }) => row), head, more: rows.length > limit };
+      const { rows, next } = await found(reads, tenant, search);
+      const items = rows.map(({ row }) => row);
+      return next === undefined
+        ? { items, head, more: false }
+        : { items, head, more: true, next: cursorOf(next) };
     },
     streamAudit: async ({ tenant, operator, query }) => {
       const payloads = readFlag(query['payloads']);
@@ -90,13 +86,13 @@ function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof
       return verify(reads, tenant, last);
     },
     showAudit: async ({ tenant, path }) => {
-      const rows = await decision(tenant, path['decision'] ?? '');
-      const { row, payload } = found(rows);
+      const rows = await reads.about(tenant, path['decision'] ?? '');
+      const { row, payload } = decisionIn(rows);
       const about = rows.map((other) => other.row).filter(({ kind }) => kind !== 'decision');
       return { ...row, payload, about };
     },
     getAuditBundle: async ({ tenant, path }) => {
-      const { row } = found(await decision(tenant, path['decision'] ?? ''));
+      const { row } = decisionIn(await reads.about(tenant, path['decision'] ?? ''));
       const digest = path['digest'] ?? '';
       const used = JSON.stringify(row.leaf['policies'] ?? []).includes(`"digest":"${digest}"`);
       const bytes = used ? await bundles.getBlob(digest) : null;
@@ -104,6 +100,19 @@ function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof
       return new Response(Buffer.from(bytes), { headers: { 'content-type': 'application/json' } });
     },
   };
+}
+
+/** Everything from the oldest on is read from the chain itself: nothing that is only an index can leave a row out. */
+async function found(reads: AuditReads, tenant: string, search: Search): Promise<FoundRows> {
+  const { wanted, from, limit } = search;
+  if (from.order === 'newest' || Object.keys(wanted).length > 0)
+    return reads.search(tenant, search);
+  const range = { after: from.sequence, limit: limit + 1, payloads: false };
+  const rows = await reads.range(tenant, range);
+  const last = rows[limit - 1];
+  const next =
+    rows.length > limit && last !== undefined ? { ...from, sequence: last.place } : undefined;
+  return { rows: rows.slice(0, limit), next };
 }
 
 interface Streamed {
@@ -134,7 +143,7 @@ async function* rowsUpTo(
 ): AsyncGenerator<ReadRow> {
   for (let sequence = after; sequence < head.sequence;) {
     const limit = Math.min(STREAM_PAGE, head.sequence - sequence);
-    const rows = await reads.page(tenant, {}, { order: 'after', sequence, limit, payloads });
+    const rows = await reads.range(tenant, { after: sequence, limit, payloads });
     yield* rows;
     const last = rows.at(-1);
     if (last === undefined) return; // the tail is cut: whoever verifies sees it by the head
@@ -147,13 +156,7 @@ async function verify(reads: AuditReads, tenant: string, last: number): Promise<
   const head = await reads.head(tenant);
   const from = Math.max(0, head.sequence - last);
   const [before] =
-    from === 0
-      ? []
-      : await reads.page(
-          tenant,
-          {},
-          { order: 'before', sequence: from + 1, limit: 1, payloads: false },
-        );
+    from === 0 ? [] : await reads.range(tenant, { after: from - 1, limit: 1, payloads: false });
   const verifier = chainVerifier(tenant, before && { sequence: from, hash: before.hash });
   const verdict = { from: Math.min(from + 1, head.sequence), head };
   for await (const row of rowsUpTo(reads, { tenant, after: from, head, payloads: false })) {

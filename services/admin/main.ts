@@ -32,7 +32,7 @@ import { adminRoutes, type Routes } from './routes.ts';
 import { webhookRoutes } from './webhooks.ts';
 
 /** Number of the newest migration that reads of the audit trail need. */
-const SCHEMA = 1;
+const SCHEMA = 11;
 const DATABASE_CONNECTIONS_MAX = 8;
 
 const STALE_MS = 5_000;

@@ -11,6 +11,7 @@ import { AT_MAX, type ChainSource, indexText } from '#contracts/chain.ts';
 import { DecisionIdSchema, PLATFORM, TenantIdSchema } from '#contracts/ids.ts';
 import { checkMac, type MacKeys } from '#contracts/mac.ts';
 import { decodeRecords, type RecordLines } from '#contracts/record.ts';
+import { searchTerms } from '#contracts/search.ts';
 import type { StreamName } from '#contracts/streams.ts';
 import { readRecordSubject, type RecordSubject } from '#contracts/subjects.ts';
 import type { Delivered } from '#host/consume.ts';
@@ -133,6 +134,7 @@ function readRecord(
     decisionId: decides ? leaf.id : (leaf.decision_id ?? ''),
     agent: indexText(leaf.agent ?? ''),
     verdict: decides ? (leaf.verdict ?? '') : '',
+    terms: searchTerms(said.kind, { ...leaf }),
     at: leaf.at,
     lines,
     ...where,

@@ -74,7 +74,7 @@ interface Row extends Candidate {
   readonly hash: Uint8Array;
 }
 
-/** Hashes in memory, then three statements whatever the number of rows. Moves the heads in `heads` too. */
+/** Hashes in memory, then four statements whatever the number of rows. Moves the heads in `heads` too. */
 async function insert(
   client: pg.PoolClient,
   fresh: readonly Candidate[],
@@ -112,6 +112,7 @@ async function insert(
       lines(rows.map(({ lines: { payload } }) => payload)),
     ],
   );
+  await insertSearch(client, rows);
   const moved = [...new Set(rows.map(({ tenant }) => tenant))];
   await client.query(
     `update heads set sequence = moved.sequence, hash = moved.hash
@@ -121,6 +122,29 @@ async function insert(
       moved,
       moved.map((tenant) => heads.get(tenant)?.sequence),
       moved.map((tenant) => heads.get(tenant)?.hash),
+    ],
+  );
+}
+
+/** What the rows are found by (migrations/0011_search.sql). */
+async function insertSearch(client: pg.PoolClient, rows: readonly Row[]): Promise<void> {
+  await client.query(
+    `insert into search_rows (tenant, sequence, at, kind, agent, person, tool, upstream, verdict, reason, mode, approval)
+     select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+       $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])`,
+    [
+      rows.map(({ tenant }) => tenant),
+      rows.map(({ sequence }) => sequence),
+      rows.map(({ at }) => at),
+      rows.map(({ kind }) => kind),
+      rows.map(({ agent }) => agent),
+      rows.map(({ terms }) => terms.person),
+      rows.map(({ terms }) => terms.tool),
+      rows.map(({ terms }) => terms.upstream),
+      rows.map(({ verdict }) => verdict),
+      rows.map(({ terms }) => terms.reason),
+      rows.map(({ terms }) => terms.mode),
+      rows.map(({ terms }) => terms.approval),
     ],
   );
 }

@@ -8,6 +8,7 @@ import { CHAINER_SOURCE, type ChainKind, type ChainSource } from '#contracts/cha
 import type { ControlLeaf } from '#contracts/control.ts';
 import { PLATFORM } from '#contracts/ids.ts';
 import { type RecordLines, sealPayload, sha256 } from '#contracts/record.ts';
+import { type SearchTerms, searchTerms } from '#contracts/search.ts';
 
 /** A leaf on its way into a chain, with what the row's index columns hold. */
 export interface Candidate {
@@ -18,6 +19,7 @@ export interface Candidate {
   readonly decisionId: string;
   readonly agent: string;
   readonly verdict: string;
+  readonly terms: SearchTerms;
   /** Milliseconds UTC, by its writer. */
   readonly at: number;
   readonly lines: RecordLines;
@@ -63,6 +65,7 @@ export function alertAbout({ source, storedAt, fault, bytes }: Refused): Candida
     decisionId: '',
     agent: '',
     verdict: '',
+    terms: searchTerms(leaf.kind, { ...leaf }),
     at: leaf.at,
     lines: { leaf: JSON.stringify(leaf), payload },
     source: CHAINER_SOURCE,

@@ -18,7 +18,7 @@ import { CHAINED, sealedThrough } from './sealed-through.ts';
 import { startTrimmer } from './trim.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 1;
+const SCHEMA = 11;
 
 const records = counter<{ stream: string; became: string }>(
   'countersign_chain_records',

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import type { AuditEnd, AuditLine } from '#contracts/audit-api.ts';
 import { parseHash, verifyChain } from '#contracts/chain.ts';
+import { asApprovalId } from '#contracts/ids.ts';
 import { payloadFault } from '#contracts/payload.ts';
 import { sha256 } from '#contracts/record.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
@@ -18,12 +19,20 @@ import {
   startAdminWorld,
 } from '#test/support/admin.ts';
 import { type Evidence, startEvidence } from '#test/support/evidence.ts';
-import { controlRecord, decisionRecord, outcomeRecord, tenantOf } from '#test/support/records.ts';
+import {
+  controlRecord,
+  decisionRecord,
+  freshDecisionId,
+  outcomeRecord,
+  tenantOf,
+} from '#test/support/records.ts';
 
 const acme = tenantOf('acme');
 const BUNDLE = new TextEncoder().encode('{"a":"bundle"}');
 const digest = sha256(BUNDLE);
 const START = Date.parse('2026-11-21T08:00:00Z');
+
+const HELD = asApprovalId(freshDecisionId());
 
 // Sequence n of acme is records[n - 1].
 const decisions = Array.from({ length: 6 }, (_, index) =>
@@ -33,6 +42,12 @@ const decisions = Array.from({ length: 6 }, (_, index) =>
       at: START + index * 1_000,
       agent: index % 2 === 0 ? 'even-bot' : 'odd-bot',
       verdict: index === 4 ? 'block' : 'allow',
+      reason: index === 4 ? 'policy.blocked' : 'policy.allowed',
+      person: index < 3 ? 'p-alice' : 'p-bob',
+      tool: index === 1 ? 'refund_order' : 'lookup_order',
+      upstream: index === 5 ? 'crm' : 'shop',
+      mode: index === 2 ? 'observe' : 'enforce',
+      approval_id: index === 3 ? HELD : '',
       policies: [{ digest, engine: 'rego', role: 'tenant' }],
     },
   }),
@@ -103,6 +118,7 @@ describe('the list', () => {
         ],
         head: { sequence: 8, hash: (await evidence.rows('acme'))[7]!.hash },
         more: true,
+        next: expect.any(String),
       },
     });
   });
@@ -126,6 +142,18 @@ describe('the list', () => {
       [3, 2],
     ],
     ['of nobody', '?agent=nobody', []],
+    ['on behalf of a person', '?person=p-alice', [3, 2, 1]],
+    ['changed by an operator', '?person=ada', [8]],
+    ['of a tool', '?tool=refund_order', [2]],
+    ['of an upstream', '?upstream=crm', [6]],
+    ['with a reason', '?reason=policy.blocked', [5]],
+    ['with a reason that most have', '?reason=policy.allowed&person=p-bob', [6, 4]],
+    ['with the status of an outcome', '?reason=executed', [7]],
+    ['in a mode', '?mode=observe', [3]],
+    ['of an approval', `?approval=${HELD}`, [4]],
+    ['that fit all of several conditions', '?agent=even-bot&upstream=shop&verdict=allow', [3, 1]],
+    ['about a decision, of a kind', `?decision_id=${decisions[0]!.id}&kind=outcome`, [7]],
+    ['with a condition, in the order of the chain', '?after=2&person=p-bob', [4, 5, 6]],
   ])('%s', async (_, query, expected) => {
     expect(sequences(await call(query))).toEqual(expected);
   });
@@ -141,6 +169,31 @@ describe('the list', () => {
   });
 
   test.each([
+    ['the newest first', '', [8, 7, 6, 5, 4, 3, 2, 1]],
+    ['in the order of the chain', '&after=0', [1, 2, 3, 4, 5, 6, 7, 8]],
+    ['of some', '&verdict=allow', [6, 4, 3, 2, 1]],
+    ['of some, in the order of the chain', '&verdict=allow&after=1', [2, 3, 4, 6]],
+  ])('goes on from page to page: %s', async (_, query, expected) => {
+    const pages: number[][] = [];
+    let cursor = '';
+    for (let more = true; more;) {
+      const page = await call(
+        `?limit=2${query.replace(cursor === '' ? '' : /&after=\d/, '')}${cursor}`,
+      );
+      pages.push(sequences(page));
+      more = page.body.more as boolean;
+      expect(more).toBe(page.body.next !== undefined);
+      cursor = `&cursor=${page.body.next}`;
+    }
+    expect(pages.flat()).toEqual(expected);
+    expect(pages.length).toBe(Math.ceil(expected.length / 2));
+  });
+
+  test.each([
+    ['a cursor that is none', '?cursor=abc'],
+    ['a cursor with a place', '?cursor=bi4xLjE&after=1'],
+    ['an empty condition', '?tool='],
+    ['a page of nothing', '?limit=0'],
     ['an unknown parameter', '?verdicts=allow'],
     ['both directions', '?after=1&before=5'],
     ['a limit that is none', '?limit=ten'],
