@@ -19,12 +19,13 @@ export interface Observer {
 
 /** The same checks, observed, and closed against anything they throw. */
 export function guarded(checks: Checks, observer: Observer): Checks {
-  const around =
-    <Rest extends unknown[], T>(
-      check: Stage,
-      run: (call: Call, ...rest: Rest) => Promise<Checked<T>>,
-    ) =>
-    async (call: Call, ...rest: Rest): Promise<Checked<T>> => {
+  const around = <Rest extends unknown[], T>(
+    check: Stage,
+    run: (call: Call, ...rest: Rest) => Promise<Checked<T>>,
+  ) => {
+    const passed = tallied(observer, { check, ok: true });
+    const stopped = tallied(observer, { check, ok: false });
+    return async (call: Call, ...rest: Rest): Promise<Checked<T>> => {
       const start = performance.now();
       let result: Checked<T>;
       try {
@@ -36,11 +37,10 @@ export function guarded(checks: Checks, observer: Observer): Checks {
       }
       const micros = Math.round((performance.now() - start) * 1_000);
       call.trace.push({ check, micros, ok: result.ok, reason: result.ok ? '' : result.reason });
-      const labels = { check, ok: result.ok };
-      observer.runs.add(1, labels);
-      observer.seconds.add(micros / 1e6, labels);
+      (result.ok ? passed : stopped)(micros);
       return result;
     };
+  };
   return {
     identity: around('identity', checks.identity),
     capability: around('capability', checks.capability),
@@ -54,5 +54,13 @@ export function guarded(checks: Checks, observer: Observer): Checks {
         return unknown(held);
       }),
     budget: around('budget', checks.budget),
+  };
+}
+
+function tallied({ runs, seconds }: Observer, labels: { check: string; ok: boolean }) {
+  const [count, time] = [runs.at(labels), seconds.at(labels)];
+  return (micros: number): void => {
+    count(1);
+    time(micros / 1e6);
   };
 }

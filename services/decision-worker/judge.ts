@@ -163,7 +163,7 @@ async function settle(
     receiptKey: call.envelope.receipt === true ? parts.receiptKey() : '',
   };
   const lines = decisionRecord(call, outcome, decided, freshSalt);
-  if (Buffer.byteLength(lines.leaf) + Buffer.byteLength(lines.payload) > RECORD_BYTES_MAX) {
+  if (lines.bytes > RECORD_BYTES_MAX) {
     outcome.reservation?.refund();
     await mine?.release().catch(() => undefined);
     return refused(call, 'evidence.too_large');

@@ -29,6 +29,8 @@ export interface Decided {
 
 /** A record, and what is to be signed once it goes out. */
 export interface DecisionRecord extends RecordLines {
+  /** Size of both lines with their ends. */
+  readonly bytes: number;
   readonly receipt?: Unsigned;
 }
 
@@ -55,7 +57,8 @@ export function decisionRecord(
     { arguments: call.args, call: hashOfCall(call) },
     freshSalt,
   );
-  const lines = { leaf: JSON.stringify(leafOf(call, outcome, decided, commitments)), payload };
+  const leaf = JSON.stringify(leafOf(call, outcome, decided, commitments));
+  const lines = { leaf, payload, bytes: Buffer.byteLength(leaf) + Buffer.byteLength(payload) + 2 };
   if (decided.receiptKey === '') return lines;
   const bound = { commitment: commitments['call'] ?? '', nonce: salts['call'] ?? '' };
   return { ...lines, receipt: unsignedReceipt(call, outcome, decided, bound) };

@@ -41,7 +41,6 @@ const IN_FLIGHT_MAX = 2;
 
 interface Waiting {
   readonly record: DecisionRecord;
-  readonly bytes: number;
   readonly shard: number;
   readonly resolve: (position: Position) => void;
   readonly reject: (error: unknown) => void;
@@ -104,8 +103,7 @@ export function createRecorder(
     waiting: () => queue.length,
     record: (record, shard) =>
       new Promise((resolve, reject) => {
-        const bytes = Buffer.byteLength(record.leaf) + Buffer.byteLength(record.payload) + 2;
-        queue.push({ record, bytes, shard, resolve, reject });
+        queue.push({ record, shard, resolve, reject });
         if (scheduled || inFlight >= IN_FLIGHT_MAX) return;
         scheduled = true;
         setImmediate(flush); // calls of one event-loop turn share a message
@@ -130,7 +128,7 @@ function groupSize(queue: readonly Waiting[]): number {
   let bytes = 0;
   let size = 0;
   for (const waiting of queue) {
-    bytes += waiting.bytes;
+    bytes += waiting.record.bytes;
     if (size > 0 && (bytes > BATCH_BYTES_MAX || waiting.shard !== shard)) break;
     size += 1;
     if (size === BATCH_RECORDS_MAX) break;

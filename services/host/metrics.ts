@@ -19,6 +19,8 @@ const serializer = new PrometheusSerializer();
 /** Adds up by labels. */
 export interface Tally<Labels extends Attributes = Attributes> {
   readonly add: (amount: number, labels?: Labels) => void;
+  /** The same for one set of labels, without a look-up at each call. */
+  readonly at: (labels: Labels) => (amount: number) => void;
 }
 
 /**
@@ -33,12 +35,22 @@ export function counter<Labels extends Attributes>(
   meter.createObservableCounter(name, { description }).addCallback((result) => {
     for (const { labels, sum } of sums.values()) result.observe(sum, labels);
   });
+  const sumOf = (labels: Labels | undefined) => {
+    const key = labels === undefined ? '' : Object.values(labels).join('\n');
+    let known = sums.get(key);
+    if (known === undefined) sums.set(key, (known = { labels, sum: 0 }));
+    return known;
+  };
   return {
     add: (amount, labels) => {
-      const key = labels === undefined ? '' : Object.values(labels).join('\n');
-      const known = sums.get(key);
-      if (known === undefined) sums.set(key, { labels, sum: amount });
-      else known.sum += amount;
+      sumOf(labels).sum += amount;
+    },
+    at: (labels) => {
+      let found: { sum: number } | undefined; // not before the first amount: no empty series
+      return (amount) => {
+        found ??= sumOf(labels);
+        found.sum += amount;
+      };
     },
   };
 }

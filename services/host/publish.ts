@@ -34,7 +34,8 @@ export type PublishRecord = (
 export function recordPublisher(bus: Bus, keys: MacKeys): PublishRecord {
   const key = keys.get(bus.user)?.[0];
   if (key === undefined) throw new Error(`no MAC key for ${bus.user}`);
-  return async (subject, body, { timeoutMs = 5_000, messageId, first } = {}) => {
+  return async (subject, text, { timeoutMs = 5_000, messageId, first } = {}) => {
+    const body = Buffer.from(text); // once, for the MAC and for the wire
     const headers = newHeaders();
     headers.set(HEADERS.mac, macHeader(bus.user, key, { subject, body }));
     // The broker knows the conditions of a publish by these names.

@@ -23,7 +23,7 @@ function publisher() {
   return { sent, publish };
 }
 
-const lines = (leaf: string) => ({ leaf, payload: '{}' });
+const lines = (leaf: string) => ({ leaf, payload: '{}', bytes: leaf.length + 4 });
 const noReceipts = () => [];
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
