@@ -73,10 +73,11 @@ describe('decide', () => {
 });
 
 describe('guard', () => {
+  const tally = { add: () => undefined, at: () => () => undefined };
   const silent = {
-    runs: { add: () => undefined },
-    seconds: { add: () => undefined },
-    failures: { add: () => undefined },
+    runs: tally,
+    seconds: tally,
+    failures: tally,
     onError: () => undefined,
   } as never;
 
