@@ -32,6 +32,7 @@ import { register as torture } from './commands/torture.ts';
 import { register as up } from './commands/up.ts';
 import { register as upstream } from './commands/upstream.ts';
 import { register as whoami } from './commands/whoami.ts';
+import { register as witness } from './commands/witness.ts';
 
 const VERBS = [
   up,
@@ -58,6 +59,7 @@ const VERBS = [
   audit,
   replay,
   receipt,
+  witness,
   test,
   conformance,
   bench,

@@ -16,9 +16,14 @@ export function parseCheckpoint(text: string): Checkpoint | undefined {
   const [origin = '', digits = '', encoded = '', ...rest] = text.split('\n');
   // The last line has its break, and no line is empty.
   if (origin === '' || rest.pop() !== '' || rest.includes('')) return undefined;
-  if (!/^(0|[1-9][0-9]*)$/.test(digits)) return undefined;
-  const size = Number(digits);
+  const size = parseSize(digits);
   const root = Buffer.from(encoded, 'base64');
-  if (!Number.isSafeInteger(size) || root.length !== HASH_BYTES) return undefined;
+  if (size === undefined || root.length !== HASH_BYTES) return undefined;
   return root.toString('base64') === encoded ? { origin, size, root } : undefined;
+}
+
+/** A size or an index in decimal without leading zeros; undefined for other texts, and above 2^53 - 1. */
+export function parseSize(digits: string): number | undefined {
+  const size = /^(0|[1-9][0-9]*)$/.test(digits) ? Number(digits) : Number.NaN;
+  return Number.isSafeInteger(size) ? size : undefined;
 }

@@ -3,6 +3,7 @@
  * (https://c2sp.org/tlog-proof). The format only; what a record's proof carries is in record-proof.ts.
  */
 import { HASH_BYTES } from './chain.ts';
+import { parseSize } from './checkpoint.ts';
 
 /** Ending of a file with a proof. */
 export const TLOG_PROOF_EXTENSION = '.tlog-proof';
@@ -17,6 +18,7 @@ export interface TlogProof {
   readonly checkpoint: string;
 }
 
+const INDEX = 'index ';
 const MAGIC = 'c2sp.org/tlog-proof@v1';
 /** A tree of 2^63 leaves. */
 const PATH_HASHES_MAX = 63;
@@ -26,7 +28,7 @@ const CHARS_MAX = 256 * 1024;
 export function tlogProofText({ extra, index, path, checkpoint }: TlogProof): string {
   const lines = [MAGIC];
   if (extra.length > 0) lines.push(`extra ${base64(extra)}`);
-  lines.push(`index ${index}`, ...path.map(base64), '', checkpoint);
+  lines.push(`${INDEX}${index}`, ...path.map(base64), '', checkpoint);
   return lines.join('\n');
 }
 
@@ -44,10 +46,8 @@ export function parseTlogProof(text: string): TlogProof | undefined {
   return { extra: extraBytes, index, path, checkpoint: text.slice(end + 2) };
 }
 
-function indexOf(line: string | undefined): number | undefined {
-  const index = Number(/^index (0|[1-9]\d{0,15})$/.exec(line ?? '')?.[1]);
-  return Number.isSafeInteger(index) ? index : undefined;
-}
+const indexOf = (line = ''): number | undefined =>
+  line.startsWith(INDEX) ? parseSize(line.slice(INDEX.length)) : undefined;
 
 const isHash = (bytes: Buffer | undefined): bytes is Buffer => bytes?.length === HASH_BYTES;
 
