@@ -103,6 +103,8 @@ export const PROCESSES: ProcessTable = {
           'approval-escalation',
         ]),
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_chainer'),
+        COUNTERSIGN_LOG_KEY_FILE: site.secrets.logKeyFile,
+        COUNTERSIGN_WITNESS_POLICY_FILE: site.secrets.witnessPolicyFile,
       }),
     },
     {

@@ -4,7 +4,16 @@ import { hash, randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { CliError } from '#cli/output.ts';
 import type { Operator } from '#contracts/control.ts';
+import {
+  NOTE_ED25519,
+  parseSignerKey,
+  showSignerKey,
+  showVerifierKey,
+  type SignerKey,
+  verifierKeyOf,
+} from '#contracts/note.ts';
 import { permissions } from '#contracts/permissions.ts';
 
 import { keepPrivate, writePrivate } from './private-file.ts';
@@ -38,6 +47,10 @@ export interface Secrets {
   readonly macKeysFile: (reader: string, writers: readonly string[]) => string;
   readonly capabilityKeysFile: string;
   readonly sealKeyFile: string;
+  /** Key that signs checkpoints; its name is the origin of this system's log. */
+  readonly logKeyFile: string;
+  /** Who has to have seen a checkpoint before it counts: nobody else on this machine. */
+  readonly witnessPolicyFile: string;
   readonly pseudonymKeyFile: string;
   /** The credential of the demo upstream: the gateway's own, never an agent's. */
   readonly upstreamTokenFile: string;
@@ -74,6 +87,8 @@ export function makeSecrets(folder: string): Secrets {
   for (const file of [below('seal.key'), below('pseudonym.key'), upstreamTokenFile]) {
     keepPrivate(file, randomKey);
   }
+  const logKey = keepPrivate(below('log.key'), () => showSignerKey(newLogKey()));
+  keepPrivate(below('witness-policy'), () => policyOf(logKey));
   return {
     natsPassword,
     natsPasswordFile: (user) => {
@@ -92,6 +107,8 @@ export function makeSecrets(folder: string): Secrets {
     capabilityKeysFile: below('capability-keys.json'),
     sealKeyFile: below('seal.key'),
     pseudonymKeyFile: below('pseudonym.key'),
+    logKeyFile: below('log.key'),
+    witnessPolicyFile: below('witness-policy'),
     upstreamTokenFile,
     upstreamCredentialsDir: below('upstreams'),
     factSourcesDir: below('facts'),
@@ -114,6 +131,20 @@ function makeOperators(
     bootstrapOperatorsFile,
     operatorTokenFiles: PERSONS.map(({ id }) => tokenFile(id)),
   };
+}
+
+/** The origin is random too: no other log may ever have its name. */
+const newLogKey = (): SignerKey => ({
+  name: `countersign.local/${randomBytes(8).toString('hex')}`,
+  type: NOTE_ED25519,
+  seed: randomBytes(32),
+});
+
+function policyOf(logKey: string): string {
+  const signer = parseSignerKey(logKey, NOTE_ED25519);
+  if (signer === undefined)
+    throw new CliError('the key of the log is not one', { help: 'log.key' });
+  return `log ${showVerifierKey(verifierKeyOf(signer))}\nquorum none\n`;
 }
 
 /** 32 random bytes in base64. */

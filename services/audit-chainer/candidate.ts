@@ -44,17 +44,35 @@ const freshSalt = () => randomBytes(16).toString('hex');
 export function alertAbout({ source, storedAt, fault, bytes }: Refused): Candidate {
   const { stream, epoch, sequence, index } = source;
   const position = `${stream}/${epoch}/${sequence}/${index}`;
-  const content = JSON.stringify(Buffer.from(bytes).toString('base64'));
-  const { payload, commitments } = sealPayload({ content }, {}, freshSalt);
-  const leaf: ControlLeaf = {
+  return alert({
     action: 'refuse_record',
+    id: `refused/${position}`,
+    target: position,
     at: storedAt,
+    reason: `${fault} (${bytes.length} bytes, ${sha256(bytes)})`,
+    content: Buffer.from(bytes).toString('base64'),
+  });
+}
+
+/** An event of the chainer's own, in the chain of the platform; one of an `id` that is there already is left out. */
+export function alert(
+  about: Pick<ControlLeaf, 'action' | 'at' | 'id' | 'target'> & {
+    readonly reason: string;
+    readonly content?: string;
+  },
+): Candidate {
+  const { action, at, id, target, content = '' } = about;
+  const sections = { content: JSON.stringify(content) };
+  const { payload, commitments } = sealPayload(sections, {}, freshSalt);
+  const leaf: ControlLeaf = {
+    action,
+    at,
     by: 'system:audit-chainer',
     commitments,
-    id: `refused/${position}`,
+    id,
     kind: 'control.alert',
-    reason: `${fault} (${bytes.length} bytes, ${sha256(bytes)})`.slice(0, 1_000).toWellFormed(),
-    target: position,
+    reason: about.reason.slice(0, 1_000).toWellFormed(),
+    target,
     tenant: PLATFORM,
     v: 1,
   };
@@ -69,7 +87,7 @@ export function alertAbout({ source, storedAt, fault, bytes }: Refused): Candida
     at: leaf.at,
     lines: { leaf: JSON.stringify(leaf), payload },
     source: CHAINER_SOURCE,
-    storedAt,
+    storedAt: at,
   };
 }
 

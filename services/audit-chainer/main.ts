@@ -1,5 +1,13 @@
 /** Wires the audit chainer: three streams in, the chains of all tenants out, and the spool trimmed behind them. */
-import { readConfig } from '#host/config.ts';
+import { readFileSync } from 'node:fs';
+
+import {
+  parseWitnessPolicy,
+  quorumMet,
+  type WitnessPolicy,
+  WitnessPolicyError,
+} from '#contracts/witness-policy.ts';
+import { ConfigError, readConfig } from '#host/config.ts';
 import { watchDatabase } from '#host/database-watch.ts';
 import { openPool } from '#host/database.ts';
 import { serveHealth } from '#host/health.ts';
@@ -14,11 +22,14 @@ import type { Appended } from './append.ts';
 import { type Chaining, chainStream } from './chaining.ts';
 import { ChainerConfig } from './config.ts';
 import { watchLag } from './lag.ts';
+import { introduceLogKey, readLogKey } from './log-key.ts';
 import { CHAINED, sealedThrough } from './sealed-through.ts';
+import { startSealing } from './sealing.ts';
 import { startTrimmer } from './trim.ts';
+import { markWitnessed } from './witnessed.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 11;
+const SCHEMA = 13;
 
 const records = counter<{ stream: string; became: string }>(
   'countersign_chain_records',
@@ -32,6 +43,8 @@ export async function start(
 ): Promise<Running> {
   const log = createLog('audit-chainer', config.COUNTERSIGN_LOG_LEVEL);
   const macKeys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
+  const signer = readLogKey(config.COUNTERSIGN_LOG_KEY_FILE);
+  const policy = readWitnessPolicy(config.COUNTERSIGN_WITNESS_POLICY_FILE);
   const { add, closeAll } = closers(log);
   const bus = await connectBus({
     url: config.COUNTERSIGN_NATS_URL,
@@ -40,7 +53,7 @@ export async function start(
     monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
   });
   add('bus', bus.close);
-  const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, CHAINED.length + 1);
+  const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, CHAINED.length + 3);
   add('pool', () => pool.end());
   const database = watchDatabase(pool, SCHEMA, log);
 
@@ -56,11 +69,24 @@ export async function start(
     });
     add(name, chaining.stop);
   }
+  const alone = quorumMet(policy.quorum, () => false);
+  const sealing = startSealing({
+    bus,
+    pool,
+    database,
+    signer,
+    log,
+    beforeFirst: () => introduceLogKey(pool, signer),
+    onSealed: async ({ size }) => {
+      if (alone) await markWitnessed(pool, size);
+    },
+  });
+  add('sealing', sealing.stop);
   // Closed before the consumers: what waits for the database lets go at once.
   add('database watch', database.close);
 
   const trimmer = startTrimmer(bus, {
-    sealedThrough: (stream) => sealedThrough(bus, stream),
+    sealedThrough: async (stream) => sealedThrough(pool, stream, await bus.epoch(stream)),
     keepMs: config.COUNTERSIGN_SPOOL_KEEP_SECONDS * 1_000,
     log,
   });
@@ -82,6 +108,16 @@ export async function start(
   add('health', health.close);
   log.info('chaining');
   return { stop: closeAll };
+}
+
+/** @throws ConfigError */
+function readWitnessPolicy(file: string): WitnessPolicy {
+  try {
+    return parseWitnessPolicy(readFileSync(file));
+  } catch (error) {
+    const why = error instanceof WitnessPolicyError ? error.message : 'cannot be read';
+    throw new ConfigError([`witness policy: ${file}: ${why}`]);
+  }
 }
 
 function count({ stream }: Origin, { rows, repeated, alerts }: Appended, log: Logger): void {

@@ -1,6 +1,6 @@
 /** How far a stream's entries are safe elsewhere: the one seam between the chain and the spool behind it. */
-import { type ConsumerName, CONSUMERS, type StreamName } from '#contracts/streams.ts';
-import type { Bus } from '#host/nats.ts';
+import type { ConsumerName, StreamName } from '#contracts/streams.ts';
+import type { Database } from '#host/tree-store.ts';
 
 /** Streams that are chained, by the consumer that does it. */
 export const CHAINED = [
@@ -11,12 +11,19 @@ export const CHAINED = [
 ] as const satisfies ConsumerName[];
 
 /**
- * Sequence up to which every entry of a stream is in the chain. Messages are acknowledged after the commit and only
- * then, so the acknowledgement floor says it. (Later: up to which every row is under a witnessed checkpoint.)
+ * Sequence up to which every message of a stream is under a checkpoint that enough witnesses have cosigned; 0 for none,
+ * and for a stream of another epoch.
  */
-export async function sealedThrough(bus: Bus, stream: StreamName): Promise<number> {
-  const name = CHAINED.find((consumer) => CONSUMERS[consumer].stream === stream);
-  if (name === undefined) return 0;
-  const { ack_floor: floor } = await bus.jsm.consumers.info(stream, name);
-  return floor.stream_seq;
+export async function sealedThrough(
+  database: Database,
+  stream: StreamName,
+  epoch: string,
+): Promise<number> {
+  const { rows } = await database.query<{ sequence: number }>(
+    `select (floors -> $1 ->> 'sequence')::bigint as sequence from checkpoints
+     where witnessed_at is not null and floors -> $1 ->> 'epoch' = $2
+     order by size desc limit 1`,
+    [stream, epoch],
+  );
+  return rows[0]?.sequence ?? 0;
 }

@@ -17,6 +17,7 @@ import { anyFreePort } from '#cli/local/ports.ts';
 import type { DatabaseRole } from '#cli/local/secrets.ts';
 import { type ChainFinding, type ChainHead, showHash, verifyChain } from '#contracts/chain.ts';
 import { macHeader } from '#contracts/mac.ts';
+import { NOTE_ED25519, showSignerKey, type VerifierKey, verifierKeyOf } from '#contracts/note.ts';
 import { encodeRecords, type RecordLines } from '#contracts/record.ts';
 import { HEADERS } from '#contracts/subjects.ts';
 import { readConfig } from '#host/config.ts';
@@ -26,6 +27,7 @@ import type { Running } from '#host/run.ts';
 import type { Chaining } from '../../services/audit-chainer/chaining.ts';
 import { ChainerConfig } from '../../services/audit-chainer/config.ts';
 import { start } from '../../services/audit-chainer/main.ts';
+import { sealedThrough } from '../../services/audit-chainer/sealed-through.ts';
 import { migrateDatabase } from '../../services/migrate/database.ts';
 import { migrateStreams } from '../../services/migrate/streams.ts';
 import { startNats, startPostgres, type TestNats, type TestPostgres } from './servers.ts';
@@ -72,6 +74,12 @@ export interface Evidence {
   readonly postgres: TestPostgres;
   /** A connection that may do anything at the broker. */
   readonly bus: Bus;
+  /** Key of the log that the chainers here sign for. */
+  readonly logKey: VerifierKey;
+  /** Everything in the database, as superuser. */
+  readonly pool: pg.Pool;
+  /** Waits until all that is chained is under a checkpoint and the streams' floors with it, at most 30 s. */
+  readonly sealed: () => Promise<void>;
   /** What every chainer here is started with. */
   readonly config: ChainerConfig;
   readonly databaseUrl: (role: DatabaseRole | 'postgres') => string;
@@ -128,6 +136,7 @@ export async function startEvidence(
     await writeFile(join(folder, name), content);
     return join(folder, name);
   };
+  const logKey = { name: 'log.example/test', type: NOTE_ED25519, seed: randomBytes(32) };
   const environment = {
     COUNTERSIGN_NATS_URL: nats.url,
     COUNTERSIGN_NATS_PASSWORD_FILE: nats.passwordFile('audit-chainer'),
@@ -140,6 +149,8 @@ export async function startEvidence(
       ),
     ),
     COUNTERSIGN_DATABASE_URL_FILE: await file('database.url', databaseUrl('countersign_chainer')),
+    COUNTERSIGN_LOG_KEY_FILE: await file('log.key', showSignerKey(logKey)),
+    COUNTERSIGN_WITNESS_POLICY_FILE: await file('witness-policy', 'quorum none\n'),
     COUNTERSIGN_SPOOL_KEEP_SECONDS: String(options.spoolKeepSeconds ?? 300),
   };
   const config = readConfig(ChainerConfig, environment);
@@ -166,6 +177,15 @@ export async function startEvidence(
     nats,
     postgres,
     bus,
+    pool,
+    logKey: verifierKeyOf(logKey),
+    sealed: async () => {
+      const deadline = Date.now() + 30_000;
+      while (!(await isSealed(bus, pool))) {
+        if (Date.now() > deadline) throw new Error('not sealed');
+        await sleep(50);
+      }
+    },
     config,
     databaseUrl,
     store: async (writer, subject, records, { mac } = {}) => {
@@ -240,4 +260,19 @@ async function readinessAt(port: number): Promise<Readiness> {
   const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
   if (answer === undefined) return { status: 0 };
   return { status: answer.status, ...((await answer.json()) as object) };
+}
+
+/** Every row of every chain is in the tree, and every stream's floor under a witnessed checkpoint. */
+async function isSealed(bus: Bus, pool: pg.Pool): Promise<boolean> {
+  const { rows } = await pool.query<{ open: number }>(
+    `select (select count(*) from chain_rows) -
+       (select coalesce(sum(count), 0) from tree_ranges where kind = 'entry') as open`,
+  );
+  if (Number(rows[0]?.open) !== 0) return false;
+  const floors = CONSUMERS_HERE.map(async ([stream, name]) => {
+    const { ack_floor: floor } = await bus.jsm.consumers.info(stream, name);
+    const epoch = await bus.epoch(stream);
+    return (await sealedThrough(pool, stream, epoch)) >= floor.stream_seq;
+  });
+  return (await Promise.all(floors)).every((done) => done);
 }

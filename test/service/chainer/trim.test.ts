@@ -42,13 +42,15 @@ const storeOne = () => evidence.store('decision-worker', shard, [decisionRecord(
 async function chainAll(): Promise<void> {
   const chainer = await evidence.startChainer();
   await evidence.drained();
+  await evidence.sealed();
   await chainer.stop();
 }
 
 /** One pass over all streams, by a trimmer that saw nothing before. */
 async function trimOnce(keepMs = 0): Promise<void> {
   const trimmer = startTrimmer(chainerBus, {
-    sealedThrough: (stream) => sealedThrough(chainerBus, stream),
+    sealedThrough: async (stream) =>
+      sealedThrough(evidence.pool, stream, await chainerBus.epoch(stream)),
     keepMs,
     log,
   });
@@ -110,7 +112,8 @@ test('what another durable consumer has not acknowledged stays, also when it is 
   await storeOne();
   await chainAll();
   const trimmer = startTrimmer(chainerBus, {
-    sealedThrough: (stream) => sealedThrough(chainerBus, stream),
+    sealedThrough: async (stream) =>
+      sealedThrough(evidence.pool, stream, await chainerBus.epoch(stream)),
     keepMs: 0,
     log,
   });

@@ -20,6 +20,8 @@ const site: Site = {
     capabilityKeysFile: 'capability keys',
     sealKeyFile: 'seal key',
     pseudonymKeyFile: 'pseudonym key',
+    logKeyFile: 'log key',
+    witnessPolicyFile: 'witness policy',
     upstreamTokenFile: 'upstream token',
     upstreamCredentialsDir: 'upstream credentials',
     factSourcesDir: 'fact sources',

@@ -1,0 +1,41 @@
+/** The key that signs checkpoints, and the history of those before it: a verifier takes each for what it signed. */
+import type pg from 'pg';
+
+import {
+  NOTE_ED25519,
+  parseSignerKey,
+  showVerifierKey,
+  type SignerKey,
+  verifierKeyOf,
+} from '#contracts/note.ts';
+import { ConfigError, readSecret } from '#host/config.ts';
+import { inTransaction } from '#host/database.ts';
+
+import { append } from './append.ts';
+import { alert } from './candidate.ts';
+
+/** Its name is the origin of the log. @throws ConfigError */
+export function readLogKey(file: string): SignerKey {
+  const key = parseSignerKey(readSecret(file, 'key of the log'), NOTE_ED25519);
+  if (key === undefined) throw new ConfigError([`key of the log: ${file} holds none`]);
+  return key;
+}
+
+/** Writes the key down before it signs. A new one is an event in the chain of the platform. */
+export async function introduceLogKey(pool: pg.Pool, signer: SignerKey): Promise<void> {
+  const vkey = showVerifierKey(verifierKeyOf(signer));
+  const replaced = await inTransaction(pool, async (client) => {
+    const tree = await client.query<{ size: number }>('select size from tree for update');
+    const known = await client.query<{ vkey: string }>('select vkey from log_keys order by at');
+    if (known.rows.some((row) => row.vkey === vkey)) return undefined;
+    await client.query('insert into log_keys (vkey, since_size, at) values ($1, $2, $3)', [
+      vkey,
+      tree.rows[0]?.size ?? 0,
+      Date.now(),
+    ]);
+    return known.rows.at(-1)?.vkey;
+  });
+  if (replaced === undefined) return;
+  const what = { action: 'replace_log_key', id: `log-key/${vkey}`, target: vkey };
+  await append(pool, [alert({ ...what, at: Date.now(), reason: `after ${replaced}` })]);
+}
