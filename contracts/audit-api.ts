@@ -52,6 +52,26 @@ export const AuditRecord = Type.Object({
 });
 export type AuditRecord = Static<typeof AuditRecord>;
 
+/** A decision in plain words, for a person who has to act on it now. */
+export const Explanation = Type.Object({
+  decision_id: Type.String(),
+  verdict: Type.String(),
+  reason: Type.String(),
+  headline: Type.String({ description: 'What was decided and why, in a sentence.' }),
+  sections: Type.Array(
+    Type.Object({
+      title: Type.String(),
+      lines: Type.Array(Type.String()),
+    }),
+    {
+      description:
+        'Who asked, what, which check decided, facts, policy, mode, approval, what happened afterwards, what would ' +
+        'help, where it is recorded. Values of arguments and facts are not in it.',
+    },
+  ),
+});
+export type Explanation = Static<typeof Explanation>;
+
 /** What a check of the chain by the server itself found. Whoever does not trust it verifies the rows. */
 export const AuditVerdict = Type.Object({
   intact: Type.Boolean(),
@@ -129,6 +149,16 @@ export const AUDIT_OPERATIONS = {
     summary: 'One decision with its payload, and what was recorded about it.',
     query: [],
     answer: AuditRecord,
+  },
+  explainAudit: {
+    ...read,
+    path: `${TENANT}/audit/{decision}/explain`,
+    role: 'operator',
+    summary:
+      'One decision in plain words: which check decided, on which facts, under which policy, who delegated, who ' +
+      'approved, what the mode changed, what happened afterwards, what would help.',
+    query: [],
+    answer: Explanation,
   },
   getAuditBundle: {
     ...read,

@@ -2,45 +2,54 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 
+import {
+  allRows,
+  filtered,
+  newestRows,
+  ROW_HEADING,
+  rowCells,
+  type RowFilter,
+  summary,
+} from '#cli/audit-rows.ts';
+import { followRows } from '#cli/audit-tail.ts';
 import { checkChain, type ChainCheck, Incomplete } from '#cli/chain-check.ts';
 import { adminClient, type AdminClient, reachable, type Reach } from '#cli/client.ts';
 import { countGiven } from '#cli/given.ts';
 import { linesOf } from '#cli/lines.ts';
-import { CliError, EXIT, paint, print, printJson, printTable } from '#cli/output.ts';
+import { CliError, EXIT, paint, print, printJson, printTable, progress } from '#cli/output.ts';
+import { visible } from '#cli/untrusted.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
 import type {
   AuditEnd,
-  AuditHead,
   AuditLine,
   AuditRecord,
   AuditRow,
+  Explanation,
 } from '#contracts/audit-api.ts';
 import type { ChainHead } from '#contracts/chain.ts';
 import { endOf, type OutcomeStatus } from '#contracts/outcome.ts';
 
-interface ListOptions extends Reach {
-  readonly kind?: string;
-  readonly verdict?: string;
-  readonly agent?: string;
-  readonly decision?: string;
-  readonly since?: string;
-  readonly until?: string;
+interface ListOptions extends Reach, RowFilter {
   readonly limit: number;
   readonly all?: true;
 }
 
+interface TailOptions extends Reach, RowFilter {
+  readonly after?: number;
+}
+
 const LIST_DEFAULT = 20;
-const PAGE = 1_000;
 
 export function register(program: Command): void {
   const audit = addGroup(program, 'audit', {
-    summary: 'The chain of a tenant: list, show and verify what was recorded.',
+    summary: 'The chain of a tenant: list, follow, show and verify what was recorded.',
     examples: [
       ['./countersign audit list', 'the newest records'],
       ['./countersign audit verify', 'is it all still what was written?'],
     ],
   });
   registerList(audit);
+  registerTail(audit);
   reachable(
     addVerb(audit, 'show <decision-id>', {
       summary: 'Show one decision with its payload and what was recorded about it.',
@@ -50,6 +59,16 @@ export function register(program: Command): void {
       ],
     }),
   ).action(show);
+  reachable(
+    addVerb(audit, 'explain <decision-id>', {
+      summary:
+        'Say in plain words what was decided and why: which check, on which facts, under which policy, who delegated ' +
+        'and approved, what happened afterwards, what would help.',
+      examples: [
+        ['./countersign audit explain 019a1b2c-…', 'the id that `call` and `audit list` show'],
+      ],
+    }),
+  ).action(explain);
   reachable(
     addVerb(audit, 'verify', {
       summary:
@@ -69,95 +88,73 @@ export function register(program: Command): void {
 }
 
 function registerList(audit: Command): void {
-  reachable(
-    addVerb(audit, 'list', {
-      summary: 'List rows of the chain, the newest last.',
-      examples: [
-        [
-          './countersign audit list --verdict block --since 2026-11-21T08:00:00Z',
-          'what was refused since then',
+  filtered(
+    reachable(
+      addVerb(audit, 'list', {
+        summary: 'List rows of the chain that fit all conditions, the newest last.',
+        examples: [
+          ['./countersign audit list --verdict block --since 2h', 'what was refused since then'],
+          ['./countersign audit list --agent support-bot --tool refund_order', 'what it asked for'],
+          ['./countersign audit list --json --all', 'every row, one JSON document a line'],
         ],
-        ['./countersign audit list --json --all', 'every row, one JSON document a line'],
-      ],
-    }),
+      }),
+    ),
   )
-    .option('--kind <kind>', 'decision, outcome, control (all changes), control.policy, ...')
-    .option('--verdict <verdict>', 'allow, block or escalate')
-    .option('--agent <agent>', 'decisions about this agent')
-    .option('--decision <id>', 'a decision and everything about it')
-    .option('--since <time>', 'from this time on (RFC 3339)')
-    .option('--until <time>', 'before this time (RFC 3339)')
     .option('--limit <rows>', 'how many of the newest', countGiven, LIST_DEFAULT)
-    .option('--all', 'every row, the oldest first')
+    .option('--all', 'every row that fits, the oldest first')
     .action(list);
+}
+
+function registerTail(audit: Command): void {
+  filtered(
+    reachable(
+      addVerb(audit, 'tail', {
+        summary:
+          'Follow the chain: print each new row that fits, until interrupted. ' +
+          'Goes on where it was after a restart of the system.',
+        examples: [
+          ['./countersign audit tail --verdict block', 'refusals, as they come'],
+          [
+            './countersign audit tail --json --after 1200',
+            'one JSON document a line, from there on',
+          ],
+        ],
+      }),
+    ),
+  )
+    .option(
+      '--after <sequence>',
+      'begin behind this row (default: behind the newest)',
+      sequenceGiven,
+    )
+    .action(tail);
 }
 
 async function list(options: ListOptions): Promise<void> {
   const admin = adminClient(options);
   if (options.all === true) {
-    for await (const row of allRows(admin, options)) {
-      print(options.json === true ? JSON.stringify(summary(row)) : line(row).join('  '));
-    }
+    for await (const row of allRows(admin, options)) printRow(row, options);
     return;
   }
-  const { limit } = options;
-  const page = await fetchPage(admin, options, { limit: String(Math.min(limit, PAGE)) });
-  const rows = page.items.toReversed();
-  if (options.json === true)
-    printJson({ items: rows.map(summary), head: page.head, more: page.more });
+  const { items, head, more } = await newestRows(admin, options, options.limit);
+  const rows = items.toReversed();
+  if (options.json === true) printJson({ items: rows.map(summary), head, more });
   else if (rows.length === 0) print('there are none');
-  else printTable(rows.map(line), HEADING);
+  else printTable(rows.map(rowCells), ROW_HEADING);
 }
 
-interface Page {
-  readonly items: AuditRow[];
-  readonly head: AuditHead;
-  readonly more: boolean;
+async function tail(options: TailOptions): Promise<void> {
+  const rows = followRows({
+    connect: () => adminClient(options),
+    filter: options,
+    after: options.after,
+    onAway: (why) => progress(why === undefined ? 'back again' : `${why} Waiting for it.`),
+  });
+  for await (const row of rows) printRow(row, options);
 }
 
-async function fetchPage(
-  admin: AdminClient,
-  { kind, verdict, agent, decision, since, until }: ListOptions,
-  place: Readonly<Record<string, string>>,
-): Promise<Page> {
-  const query = new URLSearchParams(place);
-  const filters = { kind, verdict, agent, decision_id: decision, since, until };
-  for (const [name, value] of Object.entries(filters))
-    if (value !== undefined) query.set(name, value);
-  return (await admin.tenantCall('GET', `audit?${query.toString()}`)) as Page;
-}
-
-async function* allRows(admin: AdminClient, options: ListOptions): AsyncGenerator<AuditRow> {
-  for (let after = 0, more = true; more;) {
-    const page = await fetchPage(admin, options, { after: String(after), limit: String(PAGE) });
-    yield* page.items;
-    after = page.items.at(-1)?.sequence ?? after;
-    more = page.more;
-  }
-}
-
-/** The part of a row that fits a line; the rest is in the leaf. */
-function summary(row: AuditRow) {
-  const { leaf, source, ...rest } = row;
-  return { ...rest, stream: source.stream, about: aboutOf(row.kind, leaf) };
-}
-
-const HEADING = ['sequence', 'at', 'kind', 'verdict', 'about', 'id', 'hash'];
-
-function line(row: AuditRow): string[] {
-  const { sequence, at, kind, verdict, decision_id: decisionId, record_id: recordId, hash } = row;
-  const about = aboutOf(kind, row.leaf);
-  const mark = row.index_differs === true ? ' (index differs)' : '';
-  const id = decisionId === '' ? recordId : decisionId;
-  return [String(sequence), at, kind, verdict, `${about}${mark}`, id, hash.slice(0, 19)];
-}
-
-/** What a record is about, in a few words. Names and reasons only: nothing of a payload. */
-function aboutOf(kind: string, leaf: AuditRow['leaf']): string {
-  const text = (name: string): string => (typeof leaf[name] === 'string' ? leaf[name] : '');
-  if (kind === 'decision') return `${text('agent')} ${text('tool')}: ${text('reason')}`;
-  if (kind === 'outcome') return text('status');
-  return `${text('by')} ${text('action')} ${text('target')}`;
+function printRow(row: AuditRow, { json }: Pick<Reach, 'json'>): void {
+  print(json === true ? JSON.stringify(summary(row)) : rowCells(row).join('  '));
 }
 
 async function show(id: string, options: Reach): Promise<void> {
@@ -167,7 +164,7 @@ async function show(id: string, options: Reach): Promise<void> {
     printJson(record);
     return;
   }
-  printTable([line(record), ...record.about.map(line)], HEADING);
+  printTable([rowCells(record), ...record.about.map(rowCells)], ROW_HEADING);
   const payload =
     record.payload === null ? undefined : (JSON.parse(record.payload) as { sections: unknown });
   const end = endOfRecord(record);
@@ -177,6 +174,24 @@ async function show(id: string, options: Reach): Promise<void> {
   print(`\n${paint('bold', 'payload')}`);
   if (payload === undefined) print('there is none');
   else printJson(payload.sections);
+}
+
+async function explain(id: string, options: Reach): Promise<void> {
+  const path = `audit/${encodeURIComponent(id)}/explain`;
+  const explanation = (await adminClient(options).tenantCall('GET', path)) as Explanation;
+  if (options.json === true) {
+    printJson(explanation);
+    return;
+  }
+  const { headline, sections } = explanation;
+  print(paint('bold', visible(headline)));
+  const width = Math.max(...sections.map(({ title }) => title.length));
+  for (const { title, lines } of sections) {
+    print();
+    for (const [index, line] of lines.entries()) {
+      print(`${paint('dim', (index === 0 ? title : '').padEnd(width))}  ${visible(line)}`);
+    }
+  }
 }
 
 /** What became of an allowed call, as far as it is known. */
@@ -218,6 +233,11 @@ function tell(tenant: string, { intact, rows, head, finding }: ChainCheck): void
   print(paint('red', `tampered with: row ${sequence} of ${tenant}: ${fault}`));
   if (detail !== '') print(`  ${detail}`);
   print(`  the ${rows} rows before it are good, up to  ${head.sequence}:${head.hash}`);
+}
+
+function sequenceGiven(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('A sequence is a whole number from 0 on.');
 }
 
 function headGiven(text: string): ChainHead {

@@ -28,6 +28,10 @@ export interface AuditTables {
     agent: string;
     verdict: string;
     at: number;
+    source_stream: string;
+    source_epoch: string;
+    source_sequence: number;
+    source_index: number;
     entry: string;
     hash: Uint8Array;
   };
@@ -70,6 +74,11 @@ export interface AuditReads {
   readonly search: (tenant: string, search: Search) => Promise<FoundRows>;
   /** A decision and what is about it, with payloads, in the order of the chain. */
   readonly about: (tenant: string, decisionId: string) => Promise<readonly ReadRow[]>;
+  /** The first record of a stored message. */
+  readonly bySource: (
+    tenant: string,
+    source: Pick<ChainSource, 'stream' | 'epoch' | 'sequence'>,
+  ) => Promise<ReadRow | undefined>;
 }
 
 const NO_ROWS: AuditHead = { sequence: 0, hash: showHash(new Uint8Array(32)) };
@@ -113,6 +122,18 @@ export function auditReads(database: Kysely<AuditTables>): AuditReads {
       within(tenant, async (tx) => {
         const sequences = await sequencesAbout(tx, tenant, decisionId);
         return rowsAt(tx, { tenant, sequences, payloads: true });
+      }),
+    bySource: (tenant, { stream, epoch, sequence }) =>
+      within(tenant, async (tx) => {
+        const row = await rowsWith(tx, false)
+          .where('c.tenant', '=', tenant)
+          .where('c.source_stream', '=', stream)
+          .where('c.source_stream', '<>', 'chainer') // the condition of the index
+          .where('c.source_epoch', '=', epoch)
+          .where('c.source_sequence', '=', sequence)
+          .where('c.source_index', '=', 0)
+          .executeTakeFirst();
+        return row === undefined ? undefined : readRow(row);
       }),
   };
 }

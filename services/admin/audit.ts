@@ -13,6 +13,8 @@ import { type Handlers, mount } from './app.ts';
 import { cursorOf, readFlag, readNumber, readPlace, readWanted } from './audit-query.ts';
 import type { AuditReads, FoundRows, ReadRow, Search } from './audit-reads.ts';
 import { AdminError } from './errors.ts';
+import { explainContext } from './explain-context.ts';
+import { detailOf, explain } from './explain.ts';
 import { hasRole } from './operators.ts';
 import type { Routes } from './routes.ts';
 
@@ -50,6 +52,7 @@ function guarded(
     range: (tenant, range) => guard((at) => at.range(tenant, range)),
     search: (tenant, search) => guard((at) => at.search(tenant, search)),
     about: (tenant, decisionId) => guard((at) => at.about(tenant, decisionId)),
+    bySource: (tenant, source) => guard((at) => at.bySource(tenant, source)),
   };
 }
 
@@ -90,6 +93,17 @@ function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof
       const { row, payload } = decisionIn(rows);
       const about = rows.map((other) => other.row).filter(({ kind }) => kind !== 'decision');
       return { ...row, payload, about };
+    },
+    explainAudit: async ({ tenant, path }) => {
+      const rows = await reads.about(tenant, path['decision'] ?? '');
+      const { row, payload } = decisionIn(rows);
+      const about = rows.map((other) => other.row).filter(({ kind }) => kind !== 'decision');
+      const context = await explainContext(reads, tenant, {
+        row,
+        about,
+        detail: detailOf(payload),
+      });
+      return explain(row, payload, context);
     },
     getAuditBundle: async ({ tenant, path }) => {
       const { row } = decisionIn(await reads.about(tenant, path['decision'] ?? ''));

@@ -1,7 +1,7 @@
 // What an auditor does with a running system: list and show, verify, replay; and what tampering by the database's owner
 // looks like from there.
 
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -142,6 +142,78 @@ describe('audit list and show', () => {
     expect(code).toBe(0);
     expect(stdout).toContain('"amount": 450');
     expect(stdout).toContain('"policy_reason": "refund_over_limit"');
+  });
+});
+
+describe('audit explain', () => {
+  it.each([
+    [
+      'allowed',
+      /^ALLOWED {2}shop-agent -> lookup_order on shop\. Every check passed/,
+      /minted by ada/,
+    ],
+    ['held', /^HELD {2}shop-agent -> refund_order on shop\. It waits/, /held by system:approval/],
+    ['blocked', /^BLOCKED .*production_write/, /policy activate sha256:.* by ada/],
+    ['no budget', /^BLOCKED .*budget\.exhausted/, /tenant month: 0 calls/],
+    [
+      'not covered',
+      /^BLOCKED .*capability\.tool_not_covered/,
+      /what helps {2}Ask for a capability/,
+    ],
+  ])('of what was %s says why', async (name, headline, said) => {
+    const { code, stdout } = await countersign('audit', 'explain', idOf(name));
+    expect(code).toBe(0);
+    expect(stdout).toMatch(headline);
+    expect(stdout).toMatch(said);
+  });
+
+  it('of what was never decided finds nothing', async () => {
+    const never = '0190a0b0-0000-7000-8000-000000000000';
+    expect((await countersign('audit', 'explain', never)).code).toBe(1);
+  });
+});
+
+describe('audit tail', () => {
+  it('follows the chain across a restart of the admin, every row once', async () => {
+    const demo = live.system.seeded()!.demo;
+    const env = {
+      ...process.env,
+      COUNTERSIGN_ADMIN_URL: live.system.urls.admin,
+      COUNTERSIGN_TENANT: demo.tenant,
+      COUNTERSIGN_OPERATOR_TOKEN_FILE: demo.operator_token_files[0],
+    };
+    const first = (await live.rows()).length - 2;
+    const args = ['audit', 'tail', '--json', '--kind', 'decision', '--after', String(first)];
+    const child = spawn('./countersign', args, { env, cwd: CHECKOUT });
+    let text = '';
+    child.stdout.on('data', (bytes: Buffer) => (text += bytes.toString()));
+    const seen = () =>
+      text
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => (JSON.parse(line) as { sequence: number }).sequence);
+    const call = async () => {
+      await live.call({ tool: 'lookup_order', arguments: { order_id: 'ord_1001' } });
+    };
+    const wanted = async () =>
+      (await live.rows())
+        .filter(({ kind, sequence }) => kind === 'decision' && sequence > first)
+        .map(({ sequence }) => sequence);
+    try {
+      await call();
+      await vi.waitFor(async () => expect(seen()).toEqual(await wanted()), 20_000);
+      await live.system.halt('admin');
+      await call();
+      await live.system.restart('admin');
+      await call();
+      await vi.waitFor(async () => {
+        const expected = await wanted();
+        expect(expected.length).toBeGreaterThanOrEqual(3);
+        expect(seen()).toEqual(expected);
+      }, 30_000);
+    } finally {
+      child.kill('SIGTERM');
+    }
   });
 });
 
