@@ -5,7 +5,9 @@ import { InvalidArgumentError } from 'commander';
 
 import type { AdminClient } from '#cli/client.ts';
 import { durationGiven } from '#cli/given.ts';
-import type { AuditHead, AuditRow } from '#contracts/audit-api.ts';
+import { linesOf } from '#cli/lines.ts';
+import type { AuditEnd, AuditHead, AuditLine, AuditRow } from '#contracts/audit-api.ts';
+import type { DecisionLeaf } from '#contracts/decision.ts';
 
 /** Conditions on rows, by their options. */
 const FILTERS = [
@@ -101,6 +103,20 @@ export async function* allRows(admin: AdminClient, filter: RowFilter): AsyncGene
   }
 }
 
+/** Whether a decision fits the conditions that are about decisions. */
+export function fitsDecision(filter: RowFilter, leaf: DecisionLeaf): boolean {
+  const { since, until, approval, kind, decision } = filter;
+  const equal = ['verdict', 'agent', 'person', 'tool', 'upstream', 'reason', 'mode'] as const;
+  return (
+    (kind === undefined || kind === 'decision') &&
+    (decision === undefined || leaf.id === decision) &&
+    (since === undefined || leaf.at >= Date.parse(since)) &&
+    (until === undefined || leaf.at < Date.parse(until)) &&
+    (approval === undefined || leaf.approval_id === approval || leaf.resumes === approval) &&
+    equal.every((name) => filter[name] === undefined || leaf[name] === filter[name])
+  );
+}
+
 /** The newest rows that fit, the newest first. `more`: there may be older ones. */
 export async function newestRows(
   admin: AdminClient,
@@ -118,6 +134,16 @@ export async function newestRows(
     cursor = page.next;
     if (cursor === undefined || items.length >= limit) return { ...page, items };
   }
+}
+
+/** Whole rows with their payloads from behind a sequence, the head last; for whoever trusts nobody. */
+export async function* rowLines(
+  admin: AdminClient,
+  after: number,
+): AsyncGenerator<AuditLine | AuditEnd> {
+  const { body } = await admin.tenantGet(`audit/rows?payloads=true&after=${after}`);
+  if (body === null) return;
+  for await (const text of linesOf(body)) yield JSON.parse(text) as AuditLine | AuditEnd;
 }
 
 /** The part of a row that fits a line; the rest is in the leaf. */

@@ -13,6 +13,9 @@ import { type Evaluate, judgeInput, type PolicyJudgement } from '#policies/engin
 /** The record cannot be replayed; says why. */
 export class NotReplayable extends Error {}
 
+/** There is nothing left to replay it from. */
+export class Erased extends NotReplayable {}
+
 /** What was decided. */
 export interface Judged {
   readonly verdict: Verdict;
@@ -89,7 +92,7 @@ function sectionsOf(
   leaf: DecisionLeaf,
   payloadText: string | null,
 ): { readonly evidence: DecisionEvidence; readonly input: string } {
-  if (payloadText === null) throw new NotReplayable('the payload is erased');
+  if (payloadText === null) throw new Erased('the payload is erased');
   const fault = payloadFault(leaf, payloadText);
   if (fault !== '') throw new NotReplayable(`the payload is not the recorded one: ${fault}`);
   const { evidence, input } = parsePayload(payloadText)?.sections ?? {};

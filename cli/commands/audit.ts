@@ -8,24 +8,18 @@ import {
   newestRows,
   ROW_HEADING,
   rowCells,
+  rowLines,
   type RowFilter,
   summary,
 } from '#cli/audit-rows.ts';
 import { followRows } from '#cli/audit-tail.ts';
 import { checkChain, type ChainCheck, Incomplete } from '#cli/chain-check.ts';
-import { adminClient, type AdminClient, reachable, type Reach } from '#cli/client.ts';
+import { adminClient, reachable, type Reach } from '#cli/client.ts';
 import { countGiven } from '#cli/given.ts';
-import { linesOf } from '#cli/lines.ts';
 import { CliError, EXIT, paint, print, printJson, printTable, progress } from '#cli/output.ts';
 import { visible } from '#cli/untrusted.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
-import type {
-  AuditEnd,
-  AuditLine,
-  AuditRecord,
-  AuditRow,
-  Explanation,
-} from '#contracts/audit-api.ts';
+import type { AuditRecord, AuditRow, Explanation } from '#contracts/audit-api.ts';
 import type { ChainHead } from '#contracts/chain.ts';
 import { endOf, type OutcomeStatus } from '#contracts/outcome.ts';
 
@@ -203,7 +197,7 @@ function endOfRecord({ leaf, about }: AuditRecord): string {
 
 async function verify(options: Reach & { readonly head?: ChainHead }): Promise<void> {
   const admin = adminClient(options);
-  const check = await checkChain(admin.tenant, rowLines(admin), options.head).catch(
+  const check = await checkChain(admin.tenant, rowLines(admin, 0), options.head).catch(
     (cause: unknown) => {
       throw cause instanceof CliError ? cause : new CliError(whyNot(cause), { cause });
     },
@@ -216,12 +210,6 @@ async function verify(options: Reach & { readonly head?: ChainHead }): Promise<v
 /** What is not a finding about the chain is a reason why nothing can be said. */
 const whyNot = (cause: unknown): string =>
   cause instanceof Incomplete ? `${cause.message}.` : `The rows cannot be read: ${String(cause)}.`;
-
-async function* rowLines(admin: AdminClient): AsyncGenerator<AuditLine | AuditEnd> {
-  const { body } = await admin.tenantGet('audit/rows?payloads=true');
-  if (body === null) return;
-  for await (const text of linesOf(body)) yield JSON.parse(text) as AuditLine | AuditEnd;
-}
 
 function tell(tenant: string, { intact, rows, head, finding }: ChainCheck): void {
   if (intact) {

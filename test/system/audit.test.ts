@@ -229,6 +229,18 @@ describe('replay', () => {
     expect(replays).toEqual(names.map((name) => [name, 0, true]));
   });
 
+  it('of a time counts every decision of it', async () => {
+    const { code, stdout } = await countersign('replay', '--since', '1h', '--json');
+    const decisions = (await live.rows()).filter(({ kind }) => kind === 'decision').length;
+    const counted = { same: decisions, different: 0, erased: 0, unreplayable: 0, first: [] };
+    expect([code, JSON.parse(stdout)]).toEqual([0, counted]);
+  });
+
+  it('of a time in which nothing was decided says so', async () => {
+    const nothing = await countersign('replay', '--until', '2020-01-01T00:00:00Z');
+    expect(nothing).toMatchObject({ code: 3, stdout: 'no decision fits\n' });
+  });
+
   it('stays identical under another policy and other facts', async () => {
     const files = {
       'policy.rego': 'package countersign.policy\ndecision := {"verdict": "block"}\n',
@@ -283,7 +295,12 @@ describe('audit verify', () => {
     const sequence = await sequenceOf('blocked');
     const found = await verified();
     const replayed = await countersign('replay', idOf('blocked'));
+    const range = await countersign('replay', '--tool', 'run_sql', '--json');
     await asOwner(swap('allow', 'block'));
+    expect([range.code, JSON.parse(range.stdout)]).toMatchObject([
+      1,
+      { same: 0, different: 1, first: [{ came: 'different', decision_id: idOf('blocked') }] },
+    ]);
     expect(found).toMatchObject({
       code: 1,
       intact: false,
