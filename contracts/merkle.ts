@@ -3,21 +3,22 @@
  * with a root needs: that a leaf stands in the tree (inclusion), and that one tree continues another (consistency).
  * Pure. Who makes a proof names the hashes of whole subtrees by `HashOf`, from wherever they are stored.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 
 const LEAF = Buffer.of(0);
 const NODE = Buffer.of(1);
 
-export function leafHash(leaf: Uint8Array): Uint8Array {
-  return createHash('sha256').update(LEAF).update(leaf).digest();
-}
+// In one piece: half the time of a hash that is fed piece by piece.
+const sha256 = (...parts: readonly Uint8Array[]): Uint8Array =>
+  hash('sha256', Buffer.concat(parts), 'buffer');
 
-export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return createHash('sha256').update(NODE).update(left).update(right).digest();
-}
+export const leafHash = (leaf: Uint8Array): Uint8Array => sha256(LEAF, leaf);
+
+export const nodeHash = (left: Uint8Array, right: Uint8Array): Uint8Array =>
+  sha256(NODE, left, right);
 
 /** Root of a tree without leaves. */
-export const emptyRoot: Uint8Array = createHash('sha256').digest();
+export const emptyRoot: Uint8Array = sha256();
 
 /** A tree by its number of leaves and its root of 32 bytes. */
 export interface TreeHead {
