@@ -26,6 +26,8 @@ export interface AdminClient {
   readonly tenantCall: (method: string, path: string, body?: unknown) => Promise<unknown>;
   /** The answer to a GET below the tenant as it arrives, for bytes and for streams of any length. */
   readonly tenantGet: (path: string) => Promise<Response>;
+  /** The answer to a GET of any path as it arrives. */
+  readonly get: (path: string) => Promise<Response>;
   /** Sends to any path. */
   readonly call: (method: string, path: string, body?: unknown) => Promise<unknown>;
 }
@@ -54,17 +56,19 @@ export function adminClient(options: Reach): AdminClient {
   const tenant = tenantOf(options);
   const call = (method: string, path: string, body?: unknown): Promise<unknown> =>
     send(new URL(path, base), { method, headers, body });
+  const get = async (path: string): Promise<Response> => {
+    const url = new URL(path, base);
+    const response = await reach(url, { method: 'GET', headers });
+    if (!response.ok) await readAnswer(response, `GET ${url.pathname}`); // throws
+    return response;
+  };
   return {
     tenant,
     call,
+    get,
     tenantCall: (method, path, body) =>
       call(method, `/v1/tenants/${encodeURIComponent(tenant)}/${path}`, body),
-    tenantGet: async (path) => {
-      const url = new URL(`/v1/tenants/${encodeURIComponent(tenant)}/${path}`, base);
-      const response = await reach(url, { method: 'GET', headers });
-      if (!response.ok) await readAnswer(response, `GET ${url.pathname}`); // throws
-      return response;
-    },
+    tenantGet: (path) => get(`/v1/tenants/${encodeURIComponent(tenant)}/${path}`),
   };
 }
 

@@ -41,6 +41,7 @@ import { DrillReport, DrillRequest } from './drill.ts';
 import { FactSource } from './fact-source.ts';
 import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
 import { AgentClass } from './mode.ts';
+import { PROOF_OPERATIONS } from './proof-api.ts';
 import { ROLLOUT_OPERATIONS } from './rollout-api.ts';
 import { Revocation, RevocationRequest, Switch, SwitchEngage, SwitchRelease } from './stop.ts';
 
@@ -351,6 +352,7 @@ export const ADMIN_OPERATIONS = {
 export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [
   ADMIN_OPERATIONS,
   AUDIT_OPERATIONS,
+  PROOF_OPERATIONS,
   APPROVAL_OPERATIONS,
   ROLLOUT_OPERATIONS,
 ];

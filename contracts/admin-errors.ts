@@ -250,6 +250,16 @@ export const ADMIN_ERRORS = {
     'The database of the audit trail does not answer; decisions and changes go on and are not lost.',
     'Try again later.',
   ),
+  'audit.not_sealed': row(
+    409,
+    'This is not under a witnessed checkpoint yet.',
+    'Ask again in a few seconds; if it stays so, the status tells which witness is behind.',
+  ),
+  'audit.size': row(
+    422,
+    'The tree has not had these sizes.',
+    'Name sizes up to that of the newest checkpoint, the smaller first.',
+  ),
   'service.unavailable': row(503, 'A part that this needs is away.', 'Try again in a moment.'),
   'service.failed': row(500, 'Something failed here.', 'The log of admin says what.'),
 } as const satisfies Record<string, AdminErrorSpec>;

@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 
+import { registerProofs } from '#cli/audit-proof.ts';
 import {
   allRows,
   filtered,
@@ -43,6 +44,7 @@ export function register(program: Command): void {
     ],
   });
   registerList(audit);
+  registerProofs(audit);
   registerTail(audit);
   reachable(
     addVerb(audit, 'show <decision-id>', {

@@ -25,6 +25,8 @@ import { authenticator, operatorsOf } from './operators.ts';
 import { bootstrapOperators, readOperators } from './persons.ts';
 import { policyBuilder } from './policies.ts';
 import { type Projector, startProjector } from './project.ts';
+import { proofReads } from './proof-reads.ts';
+import { proofRoutes } from './proofs.ts';
 import { receiptKeyRoutes } from './receipt-keys.ts';
 import { seenReader } from './rollout-reads.ts';
 import { rolloutRoutes } from './rollout.ts';
@@ -80,6 +82,7 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
     const all: readonly Routes[] = [
       adminRoutes,
       auditRoutes(audit?.reads),
+      proofRoutes(audit?.proofs),
       approvalRoutes(held),
       rolloutRoutes(audit?.seen),
     ];
@@ -135,6 +138,7 @@ function openAudit(config: AdminConfig, log: Logger) {
   return {
     reads: auditReads(database),
     seen: seenReader(database),
+    proofs: proofReads(pool),
     fault: watch.fault,
     close: async () => {
       watch.close();

@@ -1,19 +1,12 @@
 /** Wires the audit chainer: three streams in, the chains of all tenants out, and the spool trimmed behind them. */
-import { readFileSync } from 'node:fs';
-
-import {
-  parseWitnessPolicy,
-  quorumMet,
-  type WitnessPolicy,
-  WitnessPolicyError,
-} from '#contracts/witness-policy.ts';
-import { ConfigError, readConfig } from '#host/config.ts';
+import { quorumMet } from '#contracts/witness-policy.ts';
+import { readConfig } from '#host/config.ts';
 import { watchDatabase } from '#host/database-watch.ts';
 import { openPool } from '#host/database.ts';
 import { serveHealth } from '#host/health.ts';
 import { readMacKeys } from '#host/keys.ts';
 import { createLog, type Logger } from '#host/log.ts';
-import { counter, gauges } from '#host/metrics.ts';
+import { counter, gauge, gauges } from '#host/metrics.ts';
 import { connectBus } from '#host/nats.ts';
 import { closers, run, type Running } from '#host/run.ts';
 
@@ -26,7 +19,9 @@ import { introduceLogKey, readLogKey } from './log-key.ts';
 import { CHAINED, sealedThrough } from './sealed-through.ts';
 import { startSealing } from './sealing.ts';
 import { startTrimmer } from './trim.ts';
+import { readWitnessPolicy, UNWITNESSED, witnessesBehind } from './witness-policy.ts';
 import { markWitnessed } from './witnessed.ts';
+import { startWitnesses } from './witnesses.ts';
 
 /** Number of the newest migration that this process needs. */
 const SCHEMA = 13;
@@ -44,7 +39,7 @@ export async function start(
   const log = createLog('audit-chainer', config.COUNTERSIGN_LOG_LEVEL);
   const macKeys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
   const signer = readLogKey(config.COUNTERSIGN_LOG_KEY_FILE);
-  const policy = readWitnessPolicy(config.COUNTERSIGN_WITNESS_POLICY_FILE);
+  const policy = readWitnessPolicy(config.COUNTERSIGN_WITNESS_POLICY_FILE, signer);
   const { add, closeAll } = closers(log);
   const bus = await connectBus({
     url: config.COUNTERSIGN_NATS_URL,
@@ -70,6 +65,9 @@ export async function start(
     add(name, chaining.stop);
   }
   const alone = quorumMet(policy.quorum, () => false);
+  if (alone) log.warn(UNWITNESSED);
+  const witnesses = startWitnesses({ pool, policy, log, onWitnessed: () => {} });
+  add('witnesses', witnesses.close);
   const sealing = startSealing({
     bus,
     pool,
@@ -79,6 +77,7 @@ export async function start(
     beforeFirst: () => introduceLogKey(pool, signer),
     onSealed: async ({ size }) => {
       if (alone) await markWitnessed(pool, size);
+      witnesses.wake();
     },
   });
   add('sealing', sealing.stop);
@@ -97,27 +96,28 @@ export async function start(
     [...lag.messages()].map(([stream, messages]) => [messages, { stream }] as const),
   );
 
+  gauge(
+    'countersign_chain_unwitnessed_seconds',
+    'Age of the oldest checkpoint that not enough witnesses have cosigned; 0 = all are witnessed.',
+    () => witnesses.behindMs() / 1_000,
+  );
+
   const health = await serveHealth(
     config.COUNTERSIGN_HEALTH_PORT,
     {
       bus: () => (bus.connected() ? '' : 'the bus is away'),
       database: database.fault,
+      witnesses: () => witnessesBehind(witnesses),
     },
-    () => ({ lag: Object.fromEntries(lag.messages()) }),
+    () => ({
+      lag: Object.fromEntries(lag.messages()),
+      witnesses: alone ? UNWITNESSED : witnesses.states(),
+      unwitnessed_seconds: Math.floor(witnesses.behindMs() / 1_000),
+    }),
   );
   add('health', health.close);
   log.info('chaining');
   return { stop: closeAll };
-}
-
-/** @throws ConfigError */
-function readWitnessPolicy(file: string): WitnessPolicy {
-  try {
-    return parseWitnessPolicy(readFileSync(file));
-  } catch (error) {
-    const why = error instanceof WitnessPolicyError ? error.message : 'cannot be read';
-    throw new ConfigError([`witness policy: ${file}: ${why}`]);
-  }
 }
 
 function count({ stream }: Origin, { rows, repeated, alerts }: Appended, log: Logger): void {

@@ -1,0 +1,92 @@
+/**
+ * Proofs out of the tree, in the role that may only read. A record and its place in the tree are looked up inside the one
+ * tenant that the transaction names; hashes and checkpoints are of all tenants and name none (migrations/0013_tree.sql).
+ */
+import type pg from 'pg';
+
+import { FIRST_PREV, showHash } from '#contracts/chain.ts';
+import { recordProof } from '#contracts/record-proof.ts';
+import { inTransaction } from '#host/database.ts';
+import { consistencyProof, type Database, inclusionProof, leafIndex } from '#host/tree-store.ts';
+
+export interface ProofReads {
+  /** The proof of a decision's record; not_sealed before it is under a witnessed checkpoint. */
+  readonly proof: (tenant: string, decisionId: string) => Promise<ProofFound>;
+  /** The newest witnessed checkpoint with its cosignatures; undefined before the first. */
+  readonly checkpoint: () => Promise<string | undefined>;
+  /** Hashes that lead from one size to another; undefined for sizes that the tree has not had. */
+  readonly consistency: (from: number, to: number) => Promise<readonly Uint8Array[] | undefined>;
+}
+
+export type ProofFound =
+  | { readonly kind: 'proof'; readonly text: string }
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'not_sealed' };
+
+export function proofReads(pool: pg.Pool): ProofReads {
+  // One view of everything: a record, a checkpoint with its cosignatures, and tiles.
+  const reading = async <T>(read: (database: Database) => Promise<T>) =>
+    inTransaction(pool, async (client) => {
+      await client.query('set transaction isolation level repeatable read, read only');
+      return read(client);
+    });
+  return {
+    proof: async (tenant, decisionId) =>
+      reading(async (database) => {
+        await database.query(`select set_config('app.tenant', $1, true)`, [tenant]);
+        return proofOf(database, tenant, decisionId);
+      }),
+    checkpoint: async () => reading(async (database) => (await newestWitnessed(database))?.note),
+    consistency: async (from, to) =>
+      reading(async (database) => {
+        const { rows } = await database.query<{ size: number }>('select size from tree');
+        const { size = 0 } = rows[0] ?? {};
+        return from <= to && to <= size ? consistencyProof(database, from, to) : undefined;
+      }),
+  };
+}
+
+async function proofOf(
+  database: Database,
+  tenant: string,
+  decisionId: string,
+): Promise<ProofFound> {
+  const row = await rowOf(database, tenant, decisionId);
+  if (row === undefined) return { kind: 'unknown' };
+  const index = await leafIndex(database, { tenant, kind: 'entry', sequence: row.sequence });
+  // The newest: its cosignatures say the most, and its tiles are at hand.
+  const checkpoint = await newestWitnessed(database);
+  if (index === undefined || checkpoint === undefined || checkpoint.size <= index)
+    return { kind: 'not_sealed' };
+  const path = await inclusionProof(database, index, checkpoint.size);
+  return { kind: 'proof', text: recordProof(row, { index, path, checkpoint: checkpoint.note }) };
+}
+
+/** The newest witnessed checkpoint, its note with all cosignatures. */
+async function newestWitnessed(
+  database: Database,
+): Promise<{ readonly size: number; readonly note: string } | undefined> {
+  const { rows } = await database.query<{ size: number; note: string; lines: string | null }>(
+    `select size, note,
+       (select string_agg(line, '' order by key) from cosignatures where cosignatures.size = newest.size) as lines
+     from checkpoints as newest where witnessed_at is not null order by size desc limit 1`,
+  );
+  const [row] = rows;
+  return row && { size: row.size, note: row.note + (row.lines ?? '') };
+}
+
+/** The decision's row, with the hash of the row before it. */
+async function rowOf(database: Database, tenant: string, decisionId: string) {
+  const { rows } = await database.query<{
+    readonly sequence: number;
+    readonly entry: string;
+    readonly prev: Uint8Array | null;
+  }>(
+    `select c.sequence, c.entry, before.hash as prev from chain_rows c
+     left join chain_rows before on before.tenant = c.tenant and before.sequence = c.sequence - 1
+     where c.tenant = $1 and c.kind = 'decision' and c.record_id = $2`,
+    [tenant, decisionId],
+  );
+  const [row] = rows;
+  return row && { ...row, prev: showHash(row.prev ?? FIRST_PREV) };
+}
