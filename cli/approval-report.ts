@@ -1,5 +1,6 @@
 // A held call as a person reads it on a terminal, at any hour: what would happen first, then exactly what, who, why.
 
+import { grantText } from '#cli/grant-terms.ts';
 import { paint, print, printTable } from '#cli/output.ts';
 import { quoted, visible } from '#cli/untrusted.ts';
 import type { ApprovalItem, ApprovalPreview } from '#contracts/held.ts';
@@ -26,6 +27,21 @@ export function printApprovals(items: readonly ApprovalItem[], now: number): voi
   );
 }
 
+/** Grants in one line each. */
+export function printGrants(items: readonly ApprovalItem[], now: number): void {
+  printTable(
+    items.map(({ grant, ...item }) => [
+      item.approval_id,
+      `${left(item.expires_at, now)} left`,
+      `${item.used}/${item.uses}`,
+      `${visible(item.agent)}: ${visible(item.tool)}`,
+      grant === undefined ? '' : grantText(grant),
+      item.ended_by,
+    ]),
+    ['grant', 'holds', 'used', 'for', 'as granted', 'by'],
+  );
+}
+
 /** Everything about one held call. */
 export function printApproval(preview: ApprovalPreview, now: number): void {
   const style = STATE_STYLE[preview.state as keyof typeof STATE_STYLE] ?? 'dim';
@@ -43,6 +59,9 @@ export function printApproval(preview: ApprovalPreview, now: number): void {
   printRows([
     ['tool', `${visible(preview.tool)}${preview.upstream === '' ? '' : ` at ${preview.upstream}`}`],
     ...argumentRows(preview.arguments),
+    ...(preview.edited === undefined ? [] : argumentRows(preview.edited, 'changed to')),
+    ...preview.edit_of.map(({ approval_id: id, by }) => ['changed from', `${id}, by ${by}`]),
+    ...(preview.grant === undefined ? [] : [['grants', grantText(preview.grant)]]),
     ...whoRows(preview),
     ['held by', heldBecause(preview)],
     ...(preview.purpose === ''
@@ -61,13 +80,13 @@ function printRows(rows: readonly (readonly string[])[]): void {
 }
 
 /** One row for each argument, its exact JSON. */
-function argumentRows(text: string): string[][] {
+function argumentRows(text: string, title = 'arguments'): string[][] {
   if (text === '') return [];
   // Canonical JSON of an object, made by the platform.
   const entries = Object.entries(JSON.parse(text) as Record<string, unknown>);
-  if (entries.length === 0) return [['arguments', 'none']];
+  if (entries.length === 0) return [[title, 'none']];
   return entries.map(([name, value], index) => [
-    index === 0 ? 'arguments' : '',
+    index === 0 ? title : '',
     `${visible(name)} = ${visible(JSON.stringify(value))}`,
   ]);
 }

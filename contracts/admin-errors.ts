@@ -240,6 +240,11 @@ export const ADMIN_ERRORS = {
     'This takes a second factor that is fresh.',
     'Sign in with it on the page, then decide there.',
   ),
+  'approval.impossible': row(
+    422,
+    'These arguments, or this grant, cannot be.',
+    'Change them as it says, or approve the call as it is.',
+  ),
   'approval.unavailable': row(
     503,
     'The approval service does not answer; held calls stay held.',

@@ -2,12 +2,21 @@
 import { Type } from 'typebox';
 
 import type { Operation } from './admin-api.ts';
+import { GrantTerms } from './approval-grant.ts';
 import { ApprovalItem, ApprovalPreview, DecisionAnswer } from './held.ts';
+import type { JsonObject } from './json.ts';
 
 const closed = { additionalProperties: false } as const;
 const APPROVALS = '/v1/tenants/{tenant}/approvals';
+const GRANTS = '/v1/tenants/{tenant}/grants';
 const ONE = `${APPROVALS}/{approval}`;
 
+const Shown = Type.String({ maxLength: 128, description: '`shown` of the preview that you saw.' });
+const EditedArguments = Type.Unsafe<JsonObject>({
+  type: 'object',
+  additionalProperties: true,
+  description: 'Whole, in place of the held ones.',
+});
 const Words = Type.Optional(Type.String({ maxLength: 1_000 }));
 
 const step = <const Role extends Operation['role'], Body extends Operation['body']>(
@@ -55,10 +64,21 @@ export const APPROVAL_OPERATIONS = {
     'Say yes to exactly what was shown. Idempotent for the same person.',
     Type.Object(
       {
-        shown: Type.String({ maxLength: 128, description: '`shown` of the preview that you saw.' }),
+        shown: Shown,
+        grant: Type.Optional({
+          ...GrantTerms,
+          description:
+            'Repeats of it by the same agent that nobody is asked about: how many, how long, and which arguments may differ how far. Never for risk critical. Those who say yes after the first agree to what is shown.',
+        }),
       },
       closed,
     ),
+  ),
+  editApproval: step(
+    `${ONE}/edit`,
+    'approver',
+    'Put other arguments in their place: this call ends as `edited`, its agent is told, and what it sends then is judged anew and approved by another person.',
+    Type.Object({ shown: Shown, arguments: EditedArguments, reason: Words }, closed),
   ),
   deny: step(
     `${ONE}/deny`,
@@ -70,6 +90,22 @@ export const APPROVAL_OPERATIONS = {
     `${ONE}/cancel`,
     'operator',
     'Withdraw a held call: nobody decided, and it does not run.',
+    Type.Object({ reason: Words }, closed),
+  ),
+  listGrants: {
+    method: 'GET',
+    path: GRANTS,
+    role: 'viewer',
+    summary: 'Grants that hold, newest first, at most 200: each with its terms and what is used.',
+    status: 200,
+    query: [],
+    body: undefined,
+    answer: Type.Object({ items: Type.Array(ApprovalItem) }),
+  },
+  revokeGrant: step(
+    `${GRANTS}/{approval}/revoke`,
+    'approver',
+    'End a grant: from then on people are asked again.',
     Type.Object({ reason: Words }, closed),
   ),
   acknowledge: step(

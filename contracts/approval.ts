@@ -7,6 +7,7 @@ import { createHmac } from 'node:crypto';
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 
+import { GrantCover, GrantTerms } from './approval-grant.ts';
 import { ToolName, UpstreamName } from './call.ts';
 import { ThingId } from './control.ts';
 import { ApprovalIdSchema, DecisionIdSchema, TenantIdSchema, type TenantId } from './ids.ts';
@@ -25,13 +26,14 @@ export const APPROVAL_TTL_S = 3_600;
 
 /**
  * pending: people are asked. approved: it may run, as often as it has uses. All others are ends of their own, and only
- * `denied` is a person's no: `expired` is silence, `no_channel` says that nobody is there who may approve it,
+ * `denied` is a person's no: `edited` is a person's other call in its place, `expired` is silence, `no_channel` says that nobody is there who may approve it,
  * `cancelled` that it was withdrawn or stopped, `superseded` that the policy it was held under is not active any more.
  */
 export const APPROVAL_STATES = [
   'pending',
   'approved',
   'denied',
+  'edited',
   'expired',
   'cancelled',
   'superseded',
@@ -128,6 +130,17 @@ export const Vote = Type.Object(
 );
 export type Vote = Static<typeof Vote>;
 
+/** An earlier held call that a person changed into this one, and who: they count as one who asked for it. */
+export const EditOf = Type.Object(
+  { approval_id: ApprovalIdSchema, by: ThingId, at: Instant },
+  closed,
+);
+export type EditOf = Static<typeof EditOf>;
+
+/** A grant as it is shown: its terms, and the held call with whose approval it was given. */
+export const GrantShown = Type.Object({ ...GrantTerms.properties, of: ApprovalIdSchema }, closed);
+export type GrantShown = Static<typeof GrantShown>;
+
 /** Section `value` of every event's payload: enough for a message about it. */
 export const ApprovalEventValue = Type.Object(
   {
@@ -141,8 +154,14 @@ export const ApprovalEventValue = Type.Object(
       { stage: text(64), votes: Type.Integer(), needed: Type.Integer() },
       closed,
     ),
-    /** Of `denied`: for the agent. Of other ends: why. */
+    /** Of `denied` and `edited`: for the agent. Of other ends: why. */
     reason: text(1_000),
+    /** Of `edited`: canonical JSON of the arguments in place of the held ones. */
+    edit: Type.Optional(Type.String()),
+    /** Of `held`: the calls that were changed into this one. */
+    edit_of: Type.Optional(Type.Array(EditOf)),
+    /** Of `granted`, and of `voted` and `approved` where a grant is part of it. */
+    grant: Type.Optional(GrantShown),
     summary: ApprovalSummary,
     /** Of `used`: the decision that used it, and which of its uses that was. */
     use: Type.Union([
@@ -189,6 +208,8 @@ export const ApprovalEntry = Type.Object(
     /** What is known of that use: an outcome's status, '' while nothing is. */
     effect: text(32),
     expires_at: Instant,
+    /** Of a grant: which calls it covers. */
+    grant: Type.Optional(GrantCover),
     /** A person's words for the agent, '' for none. */
     note: text(1_000),
     /** Order of approvals of one call; with `step` it says which of two entries is newer. */
@@ -303,6 +324,10 @@ export const HELD_WORDS: Readonly<
   denied: {
     next: 'stop',
     text: 'A person declined this call. It did not run. Do not repeat it and do not look for another way to the same effect.',
+  },
+  edited: {
+    next: 'stop',
+    text: 'A person changed the arguments of this call. It did not run as it was. If you still want it, send the tool with exactly the changed arguments: that call is judged anew, and another person approves it.',
   },
   expired: {
     next: 'repeat',

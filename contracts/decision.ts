@@ -47,6 +47,8 @@ export const DecisionLeaf = Type.Object(
     exception: Type.Optional(Type.String()),
     facts_revision: Type.String(),
     forwards: Type.Boolean(),
+    /** The grant under which it is released; `resumes` is the same. Absent where people approved exactly this call. */
+    grant: Type.Optional(ApprovalIdSchema),
     id: DecisionIdSchema,
     kind: Type.Literal('decision'),
     labels: Type.Array(Type.String()),

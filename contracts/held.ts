@@ -5,7 +5,16 @@
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 
-import { ApprovalState, ApprovalSummary, Plan, Surface, Vote } from './approval.ts';
+import { GrantTerms } from './approval-grant.ts';
+import {
+  ApprovalState,
+  ApprovalSummary,
+  EditOf,
+  GrantShown,
+  Plan,
+  Surface,
+  Vote,
+} from './approval.ts';
 import { ThingId } from './control.ts';
 import { ApprovalIdSchema, DecisionIdSchema } from './ids.ts';
 
@@ -16,6 +25,8 @@ const Instant = Type.Integer({ minimum: 0 });
 /** A request that is older, or from further ahead, is refused. */
 export const HELD_ASK_AGE_MS = 30_000;
 export const HELD_PAGE_MAX = 200;
+/** Longest JSON text of changed arguments. */
+export const EDIT_CHARS_MAX = 65_536;
 
 /** The person who decides, as the surface authenticated them. */
 export const Decider = Type.Object(
@@ -28,10 +39,14 @@ export const Decider = Type.Object(
 );
 export type Decider = Static<typeof Decider>;
 
-/** approve and deny: a person decides. cancel: an operator withdraws it. acknowledge: somebody looks at it, so paging stops. */
-export const DecisionStep = Type.Unsafe<'approve' | 'deny' | 'cancel' | 'acknowledge'>({
+/**
+ * approve, deny and edit: a person decides. cancel: an operator withdraws it. revoke: somebody ends a grant.
+ * acknowledge: somebody looks at it, so paging stops.
+ */
+const STEPS = ['approve', 'deny', 'edit', 'cancel', 'revoke', 'acknowledge'] as const;
+export const DecisionStep = Type.Unsafe<(typeof STEPS)[number]>({
   type: 'string',
-  enum: ['approve', 'deny', 'cancel', 'acknowledge'],
+  enum: [...STEPS],
 });
 export type DecisionStep = Static<typeof DecisionStep>;
 
@@ -51,6 +66,8 @@ export const HeldAsk = Type.Union([
     },
     closed,
   ),
+  /** Grants that hold, newest first, at most HELD_PAGE_MAX. */
+  Type.Object({ ...head, ask: Type.Literal('grants') }, closed),
   Type.Object({ ...head, ask: Type.Literal('show'), approval }, closed),
   Type.Object(
     {
@@ -60,10 +77,14 @@ export const HeldAsk = Type.Union([
       step: DecisionStep,
       by: Decider,
       via: Surface,
-      /** For approve: `shown` of the preview that the person saw. */
+      /** For approve and edit: `shown` of the preview that the person saw. */
       shown: text(128),
-      /** For deny: words that the agent may see. For cancel: why. */
+      /** For deny and edit: words that the agent may see. For cancel and revoke: why. */
       reason: text(1_000),
+      /** For edit: JSON text of the arguments in place of the held ones. */
+      arguments: Type.Optional(text(EDIT_CHARS_MAX)),
+      /** For approve: and repeats of it within these terms. */
+      grant: Type.Optional(GrantTerms),
     },
     closed,
   ),
@@ -79,6 +100,7 @@ export type HeldAsk = Static<typeof HeldAsk>;
 /** Which process may ask what; anything else is refused, whatever its MAC. */
 export const HELD_ASKERS: Readonly<Record<HeldAsk['ask'], readonly string[]>> = {
   list: ['admin', 'notifier'],
+  grants: ['admin'],
   show: ['admin', 'notifier'],
   decide: ['admin', 'notifier'],
   call: ['ingress'],
@@ -101,6 +123,8 @@ export const ApprovalItem = Type.Object({
   /** Who or what ended it, '' while it is open. */
   ended_by: Type.String(),
   reason: Type.String(),
+  /** Left out where none is part of it. A grant is its own item; `of` names the call that it was given with. */
+  grant: Type.Optional(GrantShown),
 });
 export type ApprovalItem = Static<typeof ApprovalItem>;
 
@@ -122,6 +146,14 @@ export const ApprovalPreview = Type.Object({
   decision_id: DecisionIdSchema,
   arguments: Type.String({
     description: 'Canonical JSON: the very bytes that were judged and will run. Untrusted.',
+  }),
+  edited: Type.Optional(
+    Type.String({
+      description: 'Canonical JSON of the arguments that a person put in their place.',
+    }),
+  ),
+  edit_of: Type.Array(EditOf, {
+    description: 'Held calls that a person changed into this one; who did counts as a requester.',
   }),
   definition_hash: Type.String(),
   held_because: Type.Object({
@@ -170,6 +202,8 @@ export const HeldCall = Type.Object({
   arguments: Type.String(),
   session_id: Type.String(),
   task_id: Type.String(),
+  /** What a person put in the place of the arguments. */
+  edited: Type.Optional(Type.String()),
 });
 export type HeldCall = Static<typeof HeldCall>;
 
@@ -190,7 +224,7 @@ export const WAITING_CALLS_MAX = 50;
 /**
  * not_found: there is none, or not for this principal. ended: it is not pending any more. not_approver: no operator
  * with the role, not of this tenant, or not of this stage. self: asked for it. voted: gave their vote already.
- * incomplete: the preview is incomplete, or is not what the person saw. step_up: their second factor is too old.
+ * impossible: arguments or a grant that cannot be; the detail says why. incomplete: the preview is incomplete, or is not what the person saw. step_up: their second factor is too old.
  * unavailable: nothing happened; again later.
  */
 export const HELD_FAULTS = [
@@ -201,6 +235,7 @@ export const HELD_FAULTS = [
   'voted',
   'incomplete',
   'step_up',
+  'impossible',
   'malformed',
   'unavailable',
 ] as const;
@@ -209,6 +244,7 @@ export type HeldFault = (typeof HELD_FAULTS)[number];
 /** Value of the answer to each ask. */
 export interface HeldValues {
   readonly list: { readonly items: ApprovalItem[]; readonly more: boolean };
+  readonly grants: { readonly items: ApprovalItem[] };
   readonly show: ApprovalPreview;
   readonly decide: DecisionAnswer;
   readonly call: HeldCall;

@@ -96,7 +96,17 @@ export const HeldAnswer = Type.Object({
   }),
   message: Type.String(),
   expires_at: Type.Optional(Type.String({ description: 'RFC 3339' })),
-  note: Type.Optional(Type.String({ description: 'Words of the person who declined it.' })),
+  note: Type.Optional(
+    Type.String({ description: 'Words of the person who declined or changed it.' }),
+  ),
+  edited: Type.Optional(
+    Type.Object({
+      arguments: Type.Unsafe<JsonObject>({
+        type: 'object',
+        description: 'What a person put in the place of the arguments. Send exactly this.',
+      }),
+    }),
+  ),
   used: Type.Optional(
     Type.Object({
       decision_id: DecisionIdSchema,

@@ -470,6 +470,10 @@ export const REASONS = {
     'A person declined this call.',
     'Do not repeat it and do not look for another way to the same effect; ask the person you work for.',
   ]),
+  'approval.edited': row('policy', 200, [
+    'A person changed the arguments of this call.',
+    'Send the tool with exactly the changed arguments; the handle of the held call tells them.',
+  ]),
   'approval.used': row('policy', 200, [
     'This call was approved and has been released; it is not released twice.',
     'Find out whether it ran. If it is wanted once more, send it after the approval has expired: people are asked anew.',

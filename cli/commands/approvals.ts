@@ -4,12 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Command } from 'commander';
 
-import { printApproval, printApprovals } from '#cli/approval-report.ts';
+import { printApproval, printApprovals, printGrants } from '#cli/approval-report.ts';
 import { adminClient, type AdminClient, reachable, type Reach } from '#cli/client.ts';
+import { countGiven, durationGiven, jsonGiven } from '#cli/given.ts';
+import { boundsGiven } from '#cli/grant-terms.ts';
 import { CliError, EXIT, paint, print, printJson, progress } from '#cli/output.ts';
 import { visible } from '#cli/untrusted.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
+import type { ArgumentBound } from '#contracts/approval-grant.ts';
 import type { ApprovalItem, ApprovalPreview, DecisionAnswer } from '#contracts/held.ts';
+import type { Json } from '#contracts/json.ts';
 
 interface ListOptions extends Reach {
   readonly all?: true;
@@ -19,13 +23,24 @@ interface SayOptions extends Reach {
   readonly reason?: string;
 }
 
+interface ApproveOptions extends Reach {
+  readonly repeats?: number;
+  /** Seconds. */
+  readonly for?: number;
+  readonly bound?: readonly ArgumentBound[];
+}
+
+interface EditOptions extends SayOptions {
+  readonly arguments: Json;
+}
+
 const WATCH_MS = 1_000;
 /** Of the newest ones; a list that a person reads is shorter. */
 const LIST_MAX = 200;
 
 export function register(program: Command): void {
   const approvals = addGroup(program, 'approvals', {
-    summary: 'Calls that wait for a person: list, show, approve, deny.',
+    summary: 'Calls that wait for a person: list, show, approve, deny, edit; and grants.',
     examples: [
       ['./countersign approvals list', 'what waits'],
       ['./countersign approvals show 019a1b2c-…', 'what exactly would happen'],
@@ -55,6 +70,7 @@ export function register(program: Command): void {
     else printApproval(preview, Date.now());
   });
   registerSteps(approvals);
+  registerGrants(approvals);
   reachable(
     addVerb(approvals, 'watch', {
       summary: 'Tell each call as it begins to wait, and how it ends. Ends with Ctrl-C.',
@@ -68,9 +84,20 @@ function registerSteps(approvals: Command): void {
     addVerb(approvals, 'approve <approval-id>', {
       summary:
         'Show one and say yes to exactly what was shown. It can be used once, by its own agent.',
-      examples: [['./countersign approvals approve 019a1b2c-… --as grace', 'as this person']],
+      examples: [
+        ['./countersign approvals approve 019a1b2c-… --as grace', 'as this person'],
+        [
+          "./countersign approvals approve 019a1b2c-… --repeats 10 --for 1h --bound '/amount=1..50'",
+          'and ten more like it, without a question for each',
+        ],
+      ],
     }),
-  ).action(approve);
+  )
+    .option('--repeats <count>', 'also grant so many repeats by the same agent', countGiven)
+    .option('--for <duration>', 'how long the grant holds, such as 1h', durationGiven)
+    .option('--bound <pointer=values>', 'an argument that may differ, and how far', boundsGiven)
+    .action(approve);
+  registerEdit(approvals);
   const saying = (verb: 'deny' | 'cancel', summary: string, why: string): void => {
     reachable(
       addVerb(approvals, `${verb} <approval-id>`, {
@@ -97,6 +124,52 @@ function registerSteps(approvals: Command): void {
   });
 }
 
+function registerEdit(approvals: Command): void {
+  reachable(
+    addVerb(approvals, 'edit <approval-id>', {
+      summary:
+        'Put other arguments in their place: the agent is told, and another person approves them.',
+      examples: [
+        [
+          './countersign approvals edit 019a1b2c-… --arguments \'{"amount":50,"order_id":"ord_1"}\'',
+          'all arguments, as they should be',
+        ],
+      ],
+    }),
+  )
+    .requiredOption('--arguments <json>', 'all arguments, as they should be', jsonGiven)
+    .option('--reason <text>', 'words that the agent may see')
+    .action(edit);
+}
+
+function registerGrants(approvals: Command): void {
+  reachable(
+    addVerb(approvals, 'grants', {
+      summary: 'List the grants that hold: whose calls run without a question, how many, how long.',
+      examples: [['./countersign approvals grants', 'newest first']],
+    }),
+  ).action(async (options: Reach) => {
+    // The answer has this shape (contracts/approval-api.ts).
+    const { items } = (await adminClient(options).tenantCall('GET', 'grants')) as {
+      items: readonly ApprovalItem[];
+    };
+    if (options.json === true) printJson({ items });
+    else if (items.length === 0) print('no grant holds');
+    else printGrants(items, Date.now());
+  });
+  reachable(
+    addVerb(approvals, 'revoke <approval-id>', {
+      summary: 'End a grant: from then on people are asked again.',
+      examples: [['./countersign approvals revoke 019a1b2c-…', 'the id that `grants` shows']],
+    }),
+  )
+    .option('--reason <text>', 'why')
+    .action(async (id: string, { reason, ...options }: SayOptions) => {
+      const path = `grants/${encodeURIComponent(id)}/revoke`;
+      tell(options, await adminClient(options).tenantCall('POST', path, { reason }));
+    });
+}
+
 async function list(options: ListOptions): Promise<void> {
   const items = await listed(adminClient(options), options.all === true ? 'all' : 'pending');
   if (options.json === true) printJson({ items });
@@ -115,15 +188,41 @@ async function show(client: AdminClient, id: string): Promise<ApprovalPreview> {
   return (await client.tenantCall('GET', `approvals/${encodeURIComponent(id)}`)) as ApprovalPreview;
 }
 
-async function approve(id: string, options: Reach): Promise<void> {
+async function approve(
+  id: string,
+  { repeats, for: seconds, bound, ...options }: ApproveOptions,
+): Promise<void> {
   const client = adminClient(options);
-  const preview = await wholePreview(client, id);
-  if (options.json !== true) {
-    printApproval(preview, Date.now());
-    print();
-  }
+  const { shown } = await shownWhole(client, id, options);
   const path = `approvals/${encodeURIComponent(id)}/approve`;
-  tell(options, await client.tenantCall('POST', path, { shown: preview.shown }));
+  const asked = repeats ?? seconds ?? bound;
+  if (asked !== undefined && (repeats === undefined || seconds === undefined)) {
+    throw new CliError('A grant takes both --repeats and --for.', { exitCode: EXIT.misuse });
+  }
+  const grant = asked === undefined ? {} : { uses: repeats, for_s: seconds, bounds: bound ?? [] };
+  const body = asked === undefined ? { shown } : { shown, grant };
+  tell(options, await client.tenantCall('POST', path, body));
+}
+
+async function edit(id: string, options: EditOptions): Promise<void> {
+  const { arguments: changed, reason, ...reach } = options;
+  const client = adminClient(reach);
+  const { shown } = await shownWhole(client, id, reach);
+  const path = `approvals/${encodeURIComponent(id)}/edit`;
+  tell(reach, await client.tenantCall('POST', path, { shown, reason, arguments: changed }));
+}
+
+/** Shows it, once everything of it can be shown. */
+async function shownWhole(
+  client: AdminClient,
+  id: string,
+  options: Reach,
+): Promise<ApprovalPreview> {
+  const preview = await wholePreview(client, id);
+  if (options.json === true) return preview;
+  printApproval(preview, Date.now());
+  print();
+  return preview;
 }
 
 const WHOLE_MS_MAX = 5_000;
@@ -155,7 +254,9 @@ function tell(options: Reach, answer: unknown): void {
   // Every step is answered so (contracts/held.ts).
   const { state, stage, votes, needed } = answer as DecisionAnswer;
   if (state === 'pending') print(`${votes} of ${needed} said yes (${stage}); it still waits`);
-  else if (state === 'approved') print('approved; it runs when its agent sends it again, once');
+  else if (state === 'edited') {
+    print('changed; its agent is told, and what it sends then waits for another person');
+  } else if (state === 'approved') print('approved; it runs when its agent sends it again, once');
   else print(`${state.replace('_', ' ')}; it does not run`);
 }
 

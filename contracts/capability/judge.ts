@@ -3,7 +3,12 @@ import type { VerifiedCapability } from '#contracts/capability.ts';
  * What a verified capability says about one call. Pure: the call and its one time are arguments.
  * Every caveat must hold, so adding one can only take away; what cannot be enforced here refuses.
  */
-import type { Caveat, CaveatType, Scalar } from '#contracts/capability/caveats.ts';
+import type {
+  ArgumentCondition,
+  Caveat,
+  CaveatType,
+  Scalar,
+} from '#contracts/capability/caveats.ts';
 import { isToolPattern, matchesTool } from '#contracts/capability/tool-pattern.ts';
 import type { Json, JsonObject } from '#contracts/json.ts';
 import type { SenderKeys } from '#contracts/sender.ts';
@@ -230,7 +235,7 @@ function belongsTo(server: string, tool: string): boolean {
 }
 
 /** Typed strictly: a missing argument, and one of another type, meets no condition. */
-function meets(caveat: Extract<Caveat, { t: 'args' }>, value: Json | undefined): boolean {
+export function meets(caveat: ArgumentCondition, value: Json | undefined): boolean {
   if ('equals' in caveat) return value === caveat.equals;
   if ('one_of' in caveat) return caveat.one_of.includes(value as Scalar);
   if ('prefix' in caveat) return typeof value === 'string' && value.startsWith(caveat.prefix);

@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 
 import type { AdminErrorCode } from '#contracts/admin-errors.ts';
 import { APPROVAL_OPERATIONS } from '#contracts/approval-api.ts';
+import type { GrantTerms } from '#contracts/approval-grant.ts';
 import { APPROVAL_STATES, type ApprovalState, type Surface } from '#contracts/approval.ts';
 import type { Operator } from '#contracts/control.ts';
 import {
@@ -35,6 +36,7 @@ const ERRORS: Readonly<Record<HeldFault, AdminErrorCode>> = {
   voted: 'approval.voted',
   incomplete: 'approval.incomplete',
   step_up: 'approval.step_up',
+  impossible: 'approval.impossible',
   malformed: 'service.failed',
   unavailable: 'approval.unavailable',
 };
@@ -72,6 +74,9 @@ export interface Decision {
   readonly via: Surface;
   readonly shown?: string;
   readonly reason?: string;
+  /** JSON text. */
+  readonly arguments?: string;
+  readonly grant?: GrantTerms | undefined;
 }
 
 export const decideHeld =
@@ -83,6 +88,7 @@ export const decideHeld =
     steppedUpAt,
     shown = '',
     reason = '',
+    grant,
     ...rest
   }: Decision): Promise<DecisionAnswer> =>
     ask<'decide'>(tenant, {
@@ -91,6 +97,7 @@ export const decideHeld =
       by: { id: operator.id, stepped_up_at: steppedUpAt },
       shown,
       reason,
+      ...(grant === undefined ? {} : { grant }),
       ...rest,
     });
 
@@ -108,11 +115,22 @@ export function approvalRoutes(ask: AskHeld): Routes {
     getApproval: async ({ tenant, path }) =>
       ask<'show'>(tenant, { ask: 'show', approval: asApprovalId(path['approval'] ?? '') }),
     approve: async ({ body, ...asked }) =>
-      decide({ ...stepOf(asked), step: 'approve', shown: body.shown }),
+      decide({ ...stepOf(asked), step: 'approve', shown: body.shown, grant: body.grant }),
+    editApproval: async ({ body, ...asked }) =>
+      decide({
+        ...stepOf(asked),
+        step: 'edit',
+        shown: body.shown,
+        reason: body.reason ?? '',
+        arguments: JSON.stringify(body.arguments),
+      }),
     deny: async ({ body, ...asked }) =>
       decide({ ...stepOf(asked), step: 'deny', reason: body.reason ?? '' }),
     cancelApproval: async ({ body, ...asked }) =>
       decide({ ...stepOf(asked), step: 'cancel', reason: body.reason ?? '' }),
+    listGrants: async ({ tenant }) => ask<'grants'>(tenant, { ask: 'grants' }),
+    revokeGrant: async ({ body, ...asked }) =>
+      decide({ ...stepOf(asked), step: 'revoke', reason: body.reason ?? '' }),
     acknowledge: async (asked) => decide({ ...stepOf(asked), step: 'acknowledge' }),
   };
   return (app: FastifyInstance, { authenticate }) =>

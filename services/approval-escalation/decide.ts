@@ -5,15 +5,21 @@
 import type { Operator } from '#contracts/control.ts';
 import type { DecisionAnswer, HeldAsk, HeldFault, HeldReply } from '#contracts/held.ts';
 import type { TenantId } from '#contracts/ids.ts';
+import type { ControlView } from '#host/control-view.ts';
 
+import { editsOf, readEdit, requesterOf } from './edit.ts';
+import { grantFault } from './grant.ts';
 import { whyNot } from './may-decide.ts';
 import { previewOf } from './preview.ts';
 import { progressOf, type Reduced, type Step } from './reduce.ts';
 import { type StepParts, take } from './steps.ts';
-import type { Row } from './store.ts';
+import { findByHandle, type Row } from './store.ts';
 
 export interface DecideParts extends StepParts {
   readonly operators: ReadonlyMap<string, Operator>;
+  readonly view: Pick<ControlView, 'get'>;
+  /** Names calls. */
+  readonly key: Uint8Array;
 }
 
 type Decision = Extract<HeldAsk, { ask: 'decide' }>;
@@ -26,15 +32,27 @@ export async function decideHeld(
   decision: Decision,
 ): Promise<HeldReply<'decide'>> {
   const place = { tenant, id: decision.approval };
-  const took = await take<HeldFault>(parts, place, stepOf(decision), async (row) => {
-    const asked = { step: decision.step, by: decision.by, at: parts.now() };
-    const held = { ...row, requester: row.facts.requester };
-    const refused = whyNot(asked, parts.operators.get(decision.by.id), held);
-    if (refused !== undefined || decision.step !== 'approve') return refused;
-    const { shown } = await previewOf(parts.pool, row, parts.operators);
-    return shown === '' || shown !== decision.shown ? 'incomplete' : undefined;
-  });
+  const step = await stepOf(parts, tenant, decision);
+  if ('fault' in step) return { ok: false, ...step };
+  const took = await take<HeldFault>(parts, place, step, (row) => refusalOf(parts, row, decision));
   return replyTo(took);
+}
+
+/** Why this person may not decide this, now; undefined when they may. */
+async function refusalOf(
+  { pool, operators, now }: DecideParts,
+  row: Row,
+  { step, by, shown }: Decision,
+): Promise<HeldFault | undefined> {
+  const requester = requesterOf(row, await editsOf(pool, row));
+  const refused = whyNot({ step, by, at: now() }, operators, { ...row, requester });
+  if (refused !== undefined || (step !== 'approve' && step !== 'edit')) return refused;
+  // A decision that comes again changes nothing; what it changed before is in the preview now.
+  const again =
+    step === 'edit' ? row.state === 'edited' : row.progress.votes.some((vote) => vote.by === by.id);
+  if (again) return undefined;
+  const preview = await previewOf(pool, row, operators);
+  return preview.shown === '' || preview.shown !== shown ? 'incomplete' : undefined;
 }
 
 /** The agent itself does not want the call any more. Only its own principal may say so. */
@@ -55,11 +73,29 @@ export async function withdrawHeld(
   return replyTo(took);
 }
 
-function stepOf({ step, by, via, reason }: Decision): Step {
+type Malformed = Omit<Extract<HeldReply, { ok: false }>, 'ok'>;
+
+/** The step that a decision asks for, or why it cannot be one. */
+async function stepOf(
+  parts: DecideParts,
+  tenant: TenantId,
+  { approval, step, by, via, reason, ...asked }: Decision,
+): Promise<Step | Malformed> {
   const actor = { by: by.id, via };
-  return step === 'deny' || step === 'cancel'
-    ? { is: step, ...actor, reason }
-    : { is: step, ...actor };
+  const { grant } = asked;
+  if (step === 'revoke') return { is: 'cancel', ...actor, reason };
+  if (step === 'deny' || step === 'cancel') return { is: step, ...actor, reason };
+  if (step === 'acknowledge' || (step === 'approve' && grant === undefined))
+    return { is: step, ...actor };
+  const row = await findByHandle(parts.pool, { tenant, id: approval });
+  if (row === undefined) return { fault: 'not_found', detail: '' };
+  if (step === 'approve' && grant !== undefined) {
+    const detail = grantFault(row, grant);
+    return detail === '' ? { is: step, ...actor, grant } : { fault: 'impossible', detail };
+  }
+  const edit = readEdit(row, asked.arguments ?? '', parts);
+  if ('fault' in edit) return { fault: 'impossible', detail: edit.fault };
+  return { is: 'edit', ...actor, reason, ...edit };
 }
 
 function replyTo(
@@ -77,6 +113,7 @@ const FAULTS: Readonly<Record<Reduced['is'], HeldFault | undefined>> = {
   nothing: undefined,
   ended: 'ended',
   voted: 'voted',
+  differs: 'incomplete',
 };
 
 const detailOf = ({ state, progress }: Row): string =>

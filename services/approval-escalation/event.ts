@@ -5,12 +5,33 @@ import type { ApprovalEventValue, ApprovalLeaf } from '#contracts/approval.ts';
 import { asApprovalId, type DecisionId, type TenantId, uuid7 } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import { sealPayload } from '#contracts/record.ts';
+import type { ApprovalEvent } from '#contracts/subjects.ts';
 
-import { type Approval, type Happened, progressOf } from './reduce.ts';
+import { type Approval, type Happened, type Progress, progressOf } from './reduce.ts';
 import type { EventRow } from './store.ts';
 
 const SALT_BYTES = 16;
 const ID_BYTES = 10;
+
+/** What only some events say. */
+function beside(
+  { edit, editOf, grant, grantOf }: Progress,
+  event: ApprovalEvent,
+  id: string,
+): Pick<ApprovalEventValue, 'edit' | 'edit_of' | 'grant'> {
+  switch (event) {
+    case 'edited':
+      return edit === undefined ? {} : { edit };
+    case 'held':
+      return editOf === undefined ? {} : { edit_of: [...editOf] };
+    case 'voted':
+    case 'approved':
+    case 'granted':
+      return grant === undefined ? {} : { grant: { ...grant, of: grantOf ?? asApprovalId(id) } };
+    default:
+      return {};
+  }
+}
 
 /** The event that brought a held call to where it is now. @param at milliseconds UTC */
 export function eventOf(
@@ -25,6 +46,7 @@ export function eventOf(
     progress: progressOf(now),
     reason,
     summary,
+    ...beside(now.progress, event, of.id),
     tier: told === undefined || tier === undefined ? null : { index: tier, ...told },
     use: use ?? null,
   };

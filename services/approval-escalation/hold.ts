@@ -2,9 +2,12 @@
  * What a held decision says about the call: read from the record that the worker wrote, and from nothing else. The
  * record must prove itself: its MAC was checked, and its payload must be the one that its leaf commits to.
  */
+import { createHmac } from 'node:crypto';
+
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 
+import { grantBindingOf } from '#contracts/approval-grant.ts';
 import { riskOf } from '#contracts/approval-route.ts';
 import { APPROVAL_TTL_S, type ApprovalSummary, bindingOf } from '#contracts/approval.ts';
 import { callHash, principalDigest } from '#contracts/call-hash.ts';
@@ -22,7 +25,7 @@ export interface Facts {
   readonly decisionId: DecisionId;
   /** Digest of tenant, agent and person. */
   readonly principal: string;
-  readonly requester: Requester;
+  readonly requester: Omit<Requester, 'editors'>;
   readonly policies: readonly { readonly role: string; readonly digest: string }[];
   readonly policyRevision: string;
   readonly factsRevision: string;
@@ -30,6 +33,12 @@ export interface Facts {
   readonly workflow: string;
   readonly session: string;
   readonly task: string;
+  /** Name of the exact call of this principal, whatever policy holds it: what an edit is linked by. */
+  readonly call?: string;
+  /** Name under which a grant for such calls is found. */
+  readonly scope?: string;
+  /** Only of a grant: digest of the arguments that no bound names. */
+  readonly rest?: string;
 }
 
 export interface Hold {
@@ -86,24 +95,15 @@ export function readHold(lines: RecordLines, key: Uint8Array): Hold | string {
   const { evidence, input } = payload.sections;
   const asked = evidence.output.tenant.approval ?? {};
   const args = input.call.arguments;
-  const call = callHash({
-    tenant: leaf.tenant,
-    upstream: leaf.upstream,
-    tool: leaf.tool,
-    definitionHash: evidence.definition_hash,
-    argsHash: sha256(canonical(args)),
-  });
-  const binding = bindingOf(key, {
-    callHash: call,
-    principal: canonical(input.principal as unknown as Json), // of JSON types only, by its schema
-    policies: leaf.policies.map(({ digest }) => digest),
-    asked,
-  });
+  const exact = exactCall(leaf, payload, args);
+  const definitionHash = evidence.definition_hash;
+  const { upstream, tool } = leaf;
+  const bound = { ...exact, policies: leaf.policies.map(({ digest }) => digest), asked };
   const { agent, on_behalf_of: person, actors } = input.principal;
   return {
     tenant: leaf.tenant,
     id: leaf.approval_id,
-    binding,
+    binding: bindingOf(key, bound),
     arguments: args,
     asked,
     summary: summaryOf(leaf, leaf.approval_id, { asked, person }),
@@ -121,9 +121,48 @@ export function readHold(lines: RecordLines, key: Uint8Array): Hold | string {
       workflow: leaf.workflow,
       session: leaf.session,
       task: leaf.task,
+      call: nameOf(key, exact),
+      scope: grantBindingOf(key, { ...bound, upstream, tool, definitionHash }),
     },
     lines,
   };
+}
+
+interface ExactCall {
+  readonly callHash: string;
+  readonly principal: string;
+}
+
+function exactCall(leaf: DecisionLeaf, payload: HeldPayload, args: JsonObject): ExactCall {
+  const { evidence, input } = payload.sections;
+  return {
+    callHash: callHash({
+      tenant: leaf.tenant,
+      upstream: leaf.upstream,
+      tool: leaf.tool,
+      definitionHash: evidence.definition_hash,
+      argsHash: sha256(canonical(args)),
+    }),
+    principal: canonical(input.principal as unknown as Json), // of JSON types only, by its schema
+  };
+}
+
+const nameOf = (key: Uint8Array, { callHash: call, principal }: ExactCall): string =>
+  createHmac('sha256', key)
+    .update(`exact call 1\n${JSON.stringify([call, principal])}`)
+    .digest('hex')
+    .slice(0, 40);
+
+/** Name that a held call would have with other arguments; undefined where its record does not prove itself. */
+export function nameWith(
+  lines: RecordLines,
+  args: JsonObject,
+  key: Uint8Array,
+): string | undefined {
+  const leaf = readLeaf(lines.leaf);
+  const payload = leaf && readPayload(leaf, lines.payload);
+  if (leaf === undefined || payload === undefined) return undefined;
+  return nameOf(key, exactCall(leaf, payload, args));
 }
 
 function summaryOf(

@@ -13,9 +13,10 @@ import type { Delivered, Handled } from '#host/consume.ts';
 import type { ControlView } from '#host/control-view.ts';
 import type { DatabaseWatch } from '#host/database-watch.ts';
 
+import { editsOf, requesterOf } from './edit.ts';
 import { eventOf } from './event.ts';
 import { type Hold, readHold, readLeaf } from './hold.ts';
-import { eligible } from './may-decide.ts';
+import { eligible, type Requester } from './may-decide.ts';
 import { heldCall, SYSTEM } from './reduce.ts';
 import { type StepParts, take, tellOrLater } from './steps.ts';
 import { type Row, takeHold } from './store.ts';
@@ -94,8 +95,10 @@ async function store(parts: HoldParts, lines: RecordLines): Promise<string> {
   const { view, operators, now } = parts;
   // The same knowledge as the worker's, or later: else a policy that we have not seen yet would look like an old one.
   if (!(await reached(view, hold.facts.factsRevision))) throw new Error('the view is behind');
-  const { plan, stranded } = planOf(hold, view, operators);
-  const approval = heldCall(hold.summary, plan);
+  const edits = await editsOf(parts.pool, { ...hold, progress: { summary: hold.summary } });
+  const requester = requesterOf(hold, edits);
+  const { plan, stranded } = planOf(hold, { view, operators, requester });
+  const approval = heldCall(hold.summary, plan, edits);
   const place = { tenant: hold.tenant, id: hold.id };
   const happened = { event: 'held', actor: SYSTEM } as const;
   const event = eventOf(approval, { ...place, decisionId: hold.facts.decisionId }, happened, now());
@@ -120,14 +123,16 @@ async function reached(view: ControlView, revision: string): Promise<boolean> {
 const NOBODY: ApprovalRoute = { name: 'none' };
 
 function planOf(
-  hold: Hold,
-  view: ControlView,
-  operators: ReadonlyMap<string, Operator>,
+  { tenant, summary, asked, arguments: args }: Hold,
+  {
+    view,
+    operators,
+    requester,
+  }: Pick<HoldParts, 'view' | 'operators'> & { readonly requester: Requester },
 ): { readonly plan: Plan; readonly stranded: boolean } {
-  const { tenant, summary, asked, facts } = hold;
   const routes =
     view.get<ApprovalRoutes>(CONTROL_KEYS.routes(tenant))?.value?.routes ?? ([] as const);
-  const call = { tool: summary.tool, arguments: hold.arguments, asked };
+  const call = { tool: summary.tool, arguments: args, asked };
   const plan = planFor(routes, call);
   if (plan === undefined) {
     const { route: _, ...unrouted } = asked;
@@ -135,9 +140,9 @@ function planOf(
     if (nobody === undefined) throw new Error('without routes there is always a plan');
     return { plan: { ...nobody, route: asked.route ?? NOBODY.name }, stranded: true };
   }
-  const of = { tenant, requester: facts.requester };
+  const of = { tenant, requester };
   const stranded = plan.stages.some(
-    (stage) => eligible(operators.values(), stage, of).length < stage.quorum,
+    (stage) => eligible(operators, stage, of).length < stage.quorum,
   );
   return { plan, stranded };
 }

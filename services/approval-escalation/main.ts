@@ -22,7 +22,7 @@ import { startSweeper } from './sweep.ts';
 import { createTell } from './tell.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 9;
+const SCHEMA = 12;
 const CONNECTIONS_MAX = 12;
 const BATCH_MAX = 128;
 const STALE_MS = 5_000;
@@ -51,7 +51,17 @@ export async function start(
   const database = watchDatabase(pool, SCHEMA, log);
   const entries = await bus.bucket('approvals');
   const tell = createTell({ pool, publish: recordPublisher(bus, keys), entries, key, keys });
-  const parts = { ...hooks, pool, tell, log, now: Date.now, keys, operators: operatorsOf(view) };
+  const parts = {
+    ...hooks,
+    pool,
+    tell,
+    log,
+    now: Date.now,
+    keys,
+    key,
+    view,
+    operators: operatorsOf(view),
+  };
 
   const sweeper = startSweeper({ ...parts, view, database });
   add('sweeper', sweeper.close);

@@ -11,11 +11,17 @@ export interface Requester {
   readonly issuer: string;
   /** The person whom the agent acts for, '' for nobody, and every actor of the chain. */
   readonly subjects: readonly string[];
+  /** Operators who changed another held call into this one. */
+  readonly editors: readonly string[];
 }
+
+type Operators = ReadonlyMap<string, Operator>;
 
 const ROLES: Readonly<Record<DecisionStep, readonly Role[]>> = {
   approve: ['approver', 'admin'],
   deny: ['approver', 'admin'],
+  edit: ['approver', 'admin'],
+  revoke: ['approver', 'operator', 'admin'],
   acknowledge: ['approver', 'operator', 'admin'],
   cancel: ['operator', 'admin'],
 };
@@ -29,52 +35,79 @@ export const hasRoleFor = (
   roles.some((role) => ROLES[step].includes(role)) &&
   (tenants.length === 0 || tenants.includes(tenant));
 
-/** True when the operator is the person behind the call, by a linked identity or by having the very same name. */
+/** Names of people are told apart by more than case and form: who is refused wrongly asks somebody else. */
+const folded = (name: string): string => name.normalize('NFKC').toLowerCase();
+
+const identitiesOf = ({ identities = [] }: Operator): string[] =>
+  identities.map(({ issuer, subject }) => JSON.stringify([issuer, folded(subject)]));
+
+/** The operator and every other one who is the same person: who shares an identity with one of them, and so on. */
+export function samePerson(operator: Operator, operators: Operators): Operator[] {
+  const found = new Set([operator]);
+  for (const one of found) {
+    const own = new Set(identitiesOf(one));
+    for (const other of operators.values()) {
+      const same = folded(other.id) === folded(one.id);
+      if (same || identitiesOf(other).some((identity) => own.has(identity))) found.add(other);
+    }
+  }
+  return [...found];
+}
+
+/**
+ * True when the operator, under whichever id, is a person behind the call: by a linked identity, by having the very
+ * same name, or because they changed another call into it.
+ */
 export function asksForItself(
-  { id, identities = [] }: Operator,
-  { issuer, subjects }: Requester,
+  operator: Operator,
+  { issuer, subjects, editors }: Requester,
+  operators: Operators,
 ): boolean {
-  const named = subjects.some((subject) => subject.toLowerCase() === id.toLowerCase());
-  const linked = identities.some(
-    (identity) => identity.issuer === issuer && subjects.includes(identity.subject),
+  const names = new Set([...subjects, ...editors].map(folded));
+  const linked = new Set(subjects.map((subject) => JSON.stringify([issuer, folded(subject)])));
+  return samePerson(operator, operators).some(
+    (one) => names.has(folded(one.id)) || identitiesOf(one).some((own) => linked.has(own)),
   );
-  return named || linked;
 }
 
 /** Operators who could say yes in a stage: without enough of them a call would wait for nobody. */
 export const eligible = (
-  operators: Iterable<Operator>,
+  operators: Operators,
   stage: { readonly approvers: readonly string[] },
   of: { readonly tenant: TenantId; readonly requester: Requester },
 ): Operator[] =>
-  [...operators].filter(
+  [...operators.values()].filter(
     (operator) =>
       hasRoleFor(operator, 'approve', of.tenant) &&
       isOfStage(operator.id, stage) &&
-      !asksForItself(operator, of.requester),
+      !asksForItself(operator, of.requester, operators),
   );
 
 const isOfStage = (id: string, { approvers }: { readonly approvers: readonly string[] }): boolean =>
   approvers.length === 0 || approvers.includes(id);
 
-/** Why the person may not, undefined when they may. @param operator undefined for one who is not registered any more */
+/** Why the person may not, undefined when they may: also when they are not registered any more. */
 export function whyNot(
   asked: { readonly step: DecisionStep; readonly by: Decider; readonly at: number },
-  operator: Operator | undefined,
+  operators: Operators,
   held: {
     readonly tenant: TenantId;
     readonly state: ApprovalState;
-    readonly progress: Pick<Progress, 'plan' | 'stage' | 'votes'>;
+    readonly progress: Pick<Progress, 'plan' | 'stage' | 'votes' | 'grantOf'>;
     readonly requester: Requester;
   },
 ): HeldFault | undefined {
   const { step, by } = asked;
   const { plan, stage, votes } = held.progress;
+  const operator = operators.get(by.id);
   if (operator === undefined || !hasRoleFor(operator, step, held.tenant)) return 'not_approver';
+  if (step === 'revoke') return held.progress.grantOf === undefined ? 'not_found' : undefined;
   if (step === 'cancel' || step === 'acknowledge') return undefined;
-  if (step === 'approve' && asksForItself(operator, held.requester)) return 'self';
+  if (step === 'approve' && asksForItself(operator, held.requester, operators)) return 'self';
   const place = plan.stages[stage];
   const voted = votes.some((vote) => vote.by === by.id);
+  const ids = new Set(samePerson(operator, operators).map(({ id }) => id));
+  if (step === 'approve' && !voted && votes.some((vote) => ids.has(vote.by))) return 'voted';
   if (place === undefined || (!voted && !isOfStage(by.id, place))) return 'not_approver';
   return isSteppedUp(asked, plan) ? undefined : 'step_up';
 }

@@ -12,6 +12,7 @@ import { canonical, type Json } from '#contracts/json.ts';
 import { sha256 } from '#contracts/record.ts';
 import { inTransaction } from '#host/database.ts';
 
+import { editsOf, requesterOf } from './edit.ts';
 import { readLeaf, readPayload } from './hold.ts';
 import { asksForItself } from './may-decide.ts';
 import type { Row } from './store.ts';
@@ -19,7 +20,7 @@ import type { Row } from './store.ts';
 /** One line of a list. */
 export function itemOf(row: Row): ApprovalItem {
   const { progress, state, step, position, uses, used } = row;
-  const { summary, plan, votes, acknowledgedBy, endedBy, reason } = progress;
+  const { summary, plan, votes, acknowledgedBy, endedBy, reason, grant, grantOf } = progress;
   return {
     ...summary,
     state,
@@ -32,6 +33,7 @@ export function itemOf(row: Row): ApprovalItem {
     acknowledged_by: acknowledgedBy,
     ended_by: endedBy,
     reason,
+    ...(grant === undefined ? {} : { grant: { ...grant, of: grantOf ?? summary.approval_id } }),
   };
 }
 
@@ -42,11 +44,15 @@ export async function previewOf(
   operators: ReadonlyMap<string, Operator>,
 ): Promise<ApprovalPreview> {
   const earlier = await earlierCalls(pool, row).catch(() => undefined);
+  const edits = await editsOf(pool, row);
+  const requester = requesterOf(row, edits);
   const call = callOf(row);
   const { facts, progress } = row;
   const preview = {
     ...itemOf(row),
     ...(call ?? NOT_SHOWN),
+    ...(progress.edit === undefined ? {} : { edited: progress.edit }),
+    edit_of: [...edits],
     decision_id: facts.decisionId,
     policies: facts.policies.map(({ role, digest }) => ({ role, digest })),
     actors: [...facts.actors],
@@ -56,7 +62,7 @@ export async function previewOf(
     earlier: earlier ?? [],
     asked: askedOf(progress),
     requesters: [...operators.values()]
-      .filter((operator) => asksForItself(operator, facts.requester))
+      .filter((operator) => asksForItself(operator, requester, operators))
       .map(({ id }) => id),
     missing: [
       ...(call === undefined ? ['the call itself'] : []),
@@ -112,6 +118,7 @@ function digestOf({ binding }: Row, preview: Omit<ApprovalPreview, 'shown'>): st
     ended_by: _ended,
     reason: _reason,
     asked: _asked,
+    edit_of: _edits,
     requesters: _requesters,
     missing: _missing,
     ...shown

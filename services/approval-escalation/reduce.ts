@@ -2,8 +2,18 @@
  * The life of a held call, as one pure reducer: a state, a step, and what it becomes with the one event that says so.
  * Who may take a step is may-decide.ts; that two steps never meet is the store's conditional update.
  */
-import type { ApprovalState, ApprovalSummary, Plan, Surface, Vote } from '#contracts/approval.ts';
-import type { DecisionId } from '#contracts/ids.ts';
+import { isDeepStrictEqual } from 'node:util';
+
+import type { GrantTerms } from '#contracts/approval-grant.ts';
+import type {
+  ApprovalState,
+  ApprovalSummary,
+  EditOf,
+  Plan,
+  Surface,
+  Vote,
+} from '#contracts/approval.ts';
+import type { ApprovalId, DecisionId } from '#contracts/ids.ts';
 import type { ApprovalEvent } from '#contracts/subjects.ts';
 
 /** A held call as far as its life concerns. Times are milliseconds UTC. */
@@ -29,6 +39,14 @@ export interface Progress {
   readonly acknowledgedBy: string;
   readonly endedBy: string;
   readonly reason: string;
+  /** Calls that a person changed into this one before it was held. */
+  readonly editOf?: readonly EditOf[];
+  /** Canonical JSON of what a person put in the place of the arguments. */
+  readonly edit?: string;
+  /** What the first yes proposed and every later one agreed to; of a grant, its terms. */
+  readonly grant?: GrantTerms;
+  /** Only of a grant: the held call that it was given with. */
+  readonly grantOf?: ApprovalId;
 }
 
 /** Who takes a step, and where it came in. */
@@ -46,9 +64,25 @@ interface UseStep {
   readonly decisionId: DecisionId;
 }
 
+interface EditStep extends Actor {
+  readonly is: 'edit';
+  /** Canonical JSON of the arguments in place of the held ones. */
+  readonly arguments: string;
+  /** Keyed name of the call that it becomes. */
+  readonly call: string;
+  readonly reason: string;
+}
+
+interface ApproveStep extends Actor {
+  readonly is: 'approve';
+  readonly grant?: GrantTerms | undefined;
+}
+
 /** look: time has passed. supersede: its policy is not active any more. strand: nobody may approve it. */
 export type Step =
-  | ({ readonly is: 'approve' | 'acknowledge' } & Actor)
+  | ApproveStep
+  | ({ readonly is: 'acknowledge' } & Actor)
+  | EditStep
   | ({ readonly is: 'deny' | 'cancel'; readonly reason: string } & Actor)
   | { readonly is: 'supersede' | 'strand' }
   | LookStep
@@ -62,15 +96,22 @@ export interface Happened {
   readonly use?: { readonly decision_id: DecisionId; readonly k: number };
 }
 
-/** nothing: the step had been taken before, or there is nothing to do. ended, voted: it cannot be taken any more. */
+/**
+ * nothing: the step had been taken before, or there is nothing to do. ended, voted: it cannot be taken any more.
+ * differs: those who said yes before did not say it to this grant.
+ */
 export type Reduced =
   | { readonly is: 'changed'; readonly next: Approval; readonly happened: Happened }
-  | { readonly is: 'nothing' | 'ended' | 'voted' };
+  | { readonly is: 'nothing' | 'ended' | 'voted' | 'differs' };
 
 export const SYSTEM: Actor = { by: 'system:approval-escalation', via: 'system' };
 
 /** A call at the moment it is held. */
-export function heldCall(summary: ApprovalSummary, plan: Plan): Approval {
+export function heldCall(
+  summary: ApprovalSummary,
+  plan: Plan,
+  editOf: readonly EditOf[] = [],
+): Approval {
   return {
     state: 'pending',
     step: 1,
@@ -87,6 +128,7 @@ export function heldCall(summary: ApprovalSummary, plan: Plan): Approval {
       acknowledgedBy: '',
       endedBy: '',
       reason: '',
+      ...(editOf.length === 0 ? {} : { editOf }),
     },
   };
 }
@@ -117,6 +159,11 @@ function taken(before: Approval, step: Exclude<Step, UseStep | LookStep>, at: nu
       return end(before, 'superseded', SYSTEM, 'another policy became active');
     case 'deny':
       return whilePending(before, () => end(before, 'denied', step, step.reason));
+    case 'edit':
+      return whilePending(before, () => {
+        const progress = { ...before.progress, edit: step.arguments };
+        return end({ ...before, progress }, 'edited', step, step.reason);
+      });
     case 'strand':
       return whilePending(before, () => end(before, 'no_channel', SYSTEM, NOBODY));
   }
@@ -134,23 +181,31 @@ const AGENT: Actor = { by: 'agent', via: 'agent' };
 function repeated({ state, progress }: Approval, step: Step): Reduced {
   const same =
     (step.is === 'deny' && state === 'denied' && progress.endedBy === step.by) ||
+    (step.is === 'edit' && state === 'edited' && progress.edit === step.arguments) ||
     (step.is === 'cancel' && state === 'cancelled' && progress.endedBy === step.by) ||
     (step.is === 'supersede' && state === 'superseded');
   return { is: same ? 'nothing' : 'ended' };
 }
 
-function approve(before: Approval, { by, via }: Actor, at: number): Reduced {
+function approve(before: Approval, { by, via, grant }: ApproveStep, at: number): Reduced {
   const { plan, stage, votes } = before.progress;
   const earlier = votes.find((vote) => vote.by === by);
   if (earlier !== undefined) {
     return { is: before.state === 'approved' || earlier.stage === stage ? 'nothing' : 'voted' };
   }
   if (before.state === 'approved') return { is: 'ended' };
+  const agreed = votes.length === 0 ? grant : before.progress.grant;
+  if (grant !== undefined && !isDeepStrictEqual(grant, agreed)) return { is: 'differs' };
   const all = [...votes, { by, stage, at, via }];
   const count = all.filter((vote) => vote.stage === stage).length;
   const full = count >= (plan.stages[stage]?.quorum ?? 1);
   const last = stage + 1 >= plan.stages.length;
-  const progress = { ...before.progress, votes: all, stage: full && !last ? stage + 1 : stage };
+  const progress = {
+    ...before.progress,
+    ...(agreed === undefined ? {} : { grant: agreed }),
+    votes: all,
+    stage: full && !last ? stage + 1 : stage,
+  };
   const actor = { by, via };
   if (!full || !last) return changed(before, { progress }, { event: 'voted', actor });
   return changed(

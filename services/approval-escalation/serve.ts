@@ -1,8 +1,8 @@
 /** Answers what other processes ask of held calls (contracts/held.ts). */
-import type { Operator } from '#contracts/control.ts';
 import {
   HELD_ASK_AGE_MS,
   HELD_ASKERS,
+  HELD_PAGE_MAX,
   type HeldAsk,
   type HeldReply,
   parseHeldAsk,
@@ -14,15 +14,13 @@ import { checkMac, type MacKeys } from '#contracts/mac.ts';
 import { HEADERS, HELD_QUEUE, inboxPrefix, SUBJECTS } from '#contracts/subjects.ts';
 import type { Bus, Msg } from '#host/nats.ts';
 
-import { decideHeld, withdrawHeld } from './decide.ts';
+import { type DecideParts, decideHeld, withdrawHeld } from './decide.ts';
 import { readLeaf, readPayload } from './hold.ts';
 import { itemOf, previewOf } from './preview.ts';
-import type { StepParts } from './steps.ts';
-import { findByHandle, listOpen, listRows } from './store.ts';
+import { findByHandle, listGrants, listOpen, listRows } from './store.ts';
 
-export interface ServeParts extends StepParts {
+export interface ServeParts extends DecideParts {
   readonly keys: MacKeys;
-  readonly operators: ReadonlyMap<string, Operator>;
 }
 
 type Refused = Extract<HeldReply, { ok: false }>;
@@ -72,6 +70,8 @@ function answer(parts: ServeParts, tenant: TenantId, ask: HeldAsk): Promise<Held
   switch (ask.ask) {
     case 'list':
       return list(parts, tenant, ask);
+    case 'grants':
+      return grants(parts, tenant);
     case 'show':
       return show(parts, tenant, ask);
     case 'decide':
@@ -93,6 +93,11 @@ async function list(
   const rows = await listRows(pool, tenant, { state, before, limit: limit + 1 });
   const items = rows.slice(0, limit).map(itemOf);
   return { ok: true, value: { items, more: rows.length > limit } };
+}
+
+async function grants({ pool, now }: ServeParts, tenant: TenantId): Promise<HeldReply<'grants'>> {
+  const rows = await listGrants(pool, tenant, { at: now(), limit: HELD_PAGE_MAX });
+  return { ok: true, value: { items: rows.map(itemOf) } };
 }
 
 async function show(
@@ -142,6 +147,7 @@ async function heldCallOf(
       arguments: canonical(payload.sections.input.call.arguments),
       session_id: row.facts.session,
       task_id: row.facts.task,
+      ...(row.progress.edit === undefined ? {} : { edited: row.progress.edit }),
     },
   };
 }

@@ -4,8 +4,19 @@ import type pg from 'pg';
 import type { Logger } from '#host/log.ts';
 
 import { eventOf } from './event.ts';
-import { type Approval, type Happened, reduce, type Reduced, type Step } from './reduce.ts';
-import { findByHandle, type Place, type Row, takeStep, takeUse } from './store.ts';
+import { grantGiven } from './grant.ts';
+import { type Approval, type Happened, reduce, type Reduced, type Step, SYSTEM } from './reduce.ts';
+import {
+  findByHandle,
+  grantsOf,
+  type NewGrant,
+  type Place,
+  type Row,
+  takeEdit,
+  takeGranting,
+  takeStep,
+  takeUse,
+} from './store.ts';
 import type { Tell } from './tell.ts';
 
 export interface StepParts {
@@ -49,6 +60,7 @@ export async function take<Refusal>(
     const after = { ...row, ...reduced.next };
     await parts.afterCommit?.();
     await tellOrLater(parts, after);
+    if (typeof stored === 'object') await tellGrant(parts, stored.held);
     return { row: after, became: 'changed' };
   }
   throw new Error('a held call changes faster than it can be read');
@@ -59,13 +71,33 @@ async function store(
   row: Row,
   step: Step,
   { next, happened, at }: { next: Approval; happened: Happened; at: number },
-): Promise<'taken' | 'known' | 'overtaken'> {
+): Promise<'taken' | 'known' | 'overtaken' | NewGrant> {
   const place = { tenant: row.tenant, id: row.id, decisionId: row.facts.decisionId };
   const event = eventOf(next, place, happened, at);
   if (step.is === 'use') {
     return takeUse(pool, row, { k: step.k, decisionId: step.decisionId, at }, { next, event });
   }
+  if (step.is === 'edit') {
+    const edit = { call: step.call, by: step.by, at };
+    return (await takeEdit(pool, row, edit, { next, event })) ? 'taken' : 'overtaken';
+  }
+  const grant = grantGiven(row, next, happened.actor, at);
+  if (step.is === 'approve' && grant !== undefined) {
+    return (await takeGranting(pool, row, { next, event }, grant)) ? grant : 'overtaken';
+  }
   return (await takeStep(pool, row, next, event)) ? 'taken' : 'overtaken';
+}
+
+const REPLACED = { is: 'cancel', ...SYSTEM, reason: 'another grant took its place' } as const;
+
+/** A new grant is told, and takes the place of earlier ones for the same work. */
+async function tellGrant(
+  parts: StepParts,
+  { tenant, id, binding }: NewGrant['held'],
+): Promise<void> {
+  await tellOrLater(parts, { tenant, id });
+  const [, ...earlier] = await grantsOf(parts.pool, tenant, binding);
+  for (const place of earlier) await take(parts, place, REPLACED);
 }
 
 /** What was stored is told by the next sweep where it cannot be told now. */

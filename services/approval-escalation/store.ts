@@ -4,8 +4,8 @@
  */
 import type pg from 'pg';
 
-import type { ApprovalState } from '#contracts/approval.ts';
-import type { DecisionId, TenantId } from '#contracts/ids.ts';
+import type { ApprovalState, EditOf } from '#contracts/approval.ts';
+import { asApprovalId, type DecisionId, type TenantId } from '#contracts/ids.ts';
 import type { RecordLines } from '#contracts/record.ts';
 import type { ApprovalEvent } from '#contracts/subjects.ts';
 import { inTransaction } from '#host/database.ts';
@@ -97,12 +97,15 @@ export async function listOpen(
 ): Promise<Row[]> {
   const { rows } = await db.query<Columns>(
     `select ${COLUMNS} from approvals where tenant = $1 and state in ('pending', 'approved')
-     and facts->>'principal' = $2 and expires_at > $3 and used < uses
+     and facts->>'principal' = $2 and expires_at > $3 and used < uses and grant_of is null
      order by position desc limit $4`,
     [tenant, principal, at, limit],
   );
   return rows.map(rowOf);
 }
+
+/** What is kept beside the state. */
+type Kept = Pick<Hold, 'tenant' | 'id' | 'binding' | 'facts' | 'summary' | 'lines'>;
 
 /** Takes a hold. stored: it is new. attached: its call is held already, or was answered. known: it came before. */
 export type Taken = 'stored' | 'attached' | 'known';
@@ -146,7 +149,7 @@ export async function takeHold(
 async function stillAnswers(client: pg.PoolClient, place: Place, hold: Hold): Promise<boolean> {
   const { rowCount } = await client.query(
     `select 1 from approvals where tenant = $1 and id = $2 and expires_at > $3
-     and state in ('pending', 'approved', 'denied')`,
+     and state in ('pending', 'approved', 'denied', 'edited')`,
     [place.tenant, place.id, hold.summary.held_at],
   );
   return rowCount !== 0;
@@ -165,12 +168,12 @@ async function attach(
 
 async function insert(
   client: pg.PoolClient,
-  { tenant, id, binding, facts, summary, lines }: Hold,
+  { tenant, id, binding, facts, summary, lines }: Kept,
   { approval, event }: { readonly approval: Approval; readonly event: EventRow },
 ): Promise<void> {
   await client.query(
-    `insert into approvals (tenant, id, binding, state, step, held_at, expires_at, wake_at, uses, progress, leaf, payload, facts)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+    `insert into approvals (tenant, id, binding, state, step, held_at, expires_at, wake_at, uses, progress, leaf, payload, facts, grant_of)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
     [
       tenant,
       id,
@@ -185,6 +188,7 @@ async function insert(
       lines.leaf,
       lines.payload,
       JSON.stringify(facts),
+      approval.progress.grantOf ?? null,
     ],
   );
   await client.query(
@@ -224,6 +228,90 @@ export async function takeStep(
     ],
   );
   return rows[0]?.changed === 1;
+}
+
+/** Takes the step that changes the arguments, and notes whose wish the call is that it names. */
+export async function takeEdit(
+  pool: pg.Pool,
+  before: Row,
+  edit: { readonly call: string; readonly by: string; readonly at: number },
+  step: { readonly next: Approval; readonly event: EventRow },
+): Promise<boolean> {
+  return inTransaction(pool, async (client) => {
+    if (!(await takeStep(client, before, step.next, step.event))) return false;
+    await client.query(
+      'insert into approval_edits (tenant, id, call, edited_by, at) values ($1, $2, $3, $4, $5)',
+      [before.tenant, before.id, edit.call, edit.by, edit.at],
+    );
+    return true;
+  });
+}
+
+/** Held calls that were changed into the call of this name since a time. @param call '' = of a row without a name */
+export async function editsInto(
+  db: Queryable,
+  {
+    tenant,
+    call,
+    since,
+  }: { readonly tenant: TenantId; readonly call: string; readonly since: number },
+): Promise<EditOf[]> {
+  const { rows } = await db.query<{ id: string; edited_by: string; at: number }>(
+    'select id, edited_by, at from approval_edits where tenant = $1 and call = $2 and at >= $3 order by at, id limit 64',
+    [tenant, call, since],
+  );
+  return rows.map(({ id, edited_by: by, at }) => ({ approval_id: asApprovalId(id), by, at }));
+}
+
+/** A grant that is not stored yet. */
+export interface NewGrant {
+  readonly held: Kept;
+  readonly approval: Approval;
+  readonly event: EventRow;
+}
+
+/** Takes the last yes together with the grant that it gives. */
+export async function takeGranting(
+  pool: pg.Pool,
+  before: Row,
+  step: { readonly next: Approval; readonly event: EventRow },
+  grant: NewGrant,
+): Promise<boolean> {
+  return inTransaction(pool, async (client) => {
+    if (!(await takeStep(client, before, step.next, step.event))) return false;
+    const { tenant, id } = grant.held;
+    await insert(client, grant.held, grant);
+    await attach(client, { tenant, handle: id, id });
+    return true;
+  });
+}
+
+/** Open grants of one scope, newest first. */
+export async function grantsOf(
+  db: Queryable,
+  tenant: TenantId,
+  binding: string,
+): Promise<readonly Place[]> {
+  const { rows } = await db.query<Place>(
+    `select tenant, id from approvals where tenant = $1 and state = 'approved'
+     and grant_of is not null and binding = $2 order by position desc`,
+    [tenant, binding],
+  );
+  return rows;
+}
+
+/** Grants that hold, newest first. */
+export async function listGrants(
+  db: Queryable,
+  tenant: TenantId,
+  { at, limit }: { readonly at: number; readonly limit: number },
+): Promise<Row[]> {
+  const { rows } = await db.query<Columns>(
+    `select ${LIGHT} from approvals where tenant = $1 and state = 'approved' and expires_at > $2
+     and used < uses and grant_of is not null order by position desc limit $3`,
+    [tenant, at, limit],
+  );
+  return rows.map(rowOf);
 }
 
 /** Takes a step that is the k-th use: once, however often the use is delivered. */

@@ -12,7 +12,7 @@ import { SUBJECTS } from '#contracts/subjects.ts';
 import type { KV } from '#host/nats.ts';
 import type { PublishRecord } from '#host/publish.ts';
 
-import { markTold, type Place, readUntold, type Untold } from './store.ts';
+import { markTold, type Place, readUntold, type Row, type Untold } from './store.ts';
 
 /** @throws when the database, the stream or the bucket cannot be reached; what was told stays told */
 export type Tell = (place: Place) => Promise<void>;
@@ -49,7 +49,8 @@ function entryOf({ row, use }: Untold): ApprovalEntry {
     decision_id: use?.decisionId ?? '',
     effect: use?.effect ?? '',
     expires_at: row.expiresAt,
-    note: row.state === 'denied' ? row.progress.reason : '',
+    ...coverOf(row),
+    note: noteOf(row),
     position: row.position,
     principal: row.facts.principal,
     state: row.state,
@@ -57,6 +58,22 @@ function entryOf({ row, use }: Untold): ApprovalEntry {
     used: row.used,
     uses: row.uses,
   };
+}
+
+function coverOf({ progress, facts }: Row): Pick<ApprovalEntry, 'grant'> {
+  const { grant, grantOf } = progress;
+  if (grant === undefined || grantOf === undefined) return {};
+  return { grant: { bounds: grant.bounds, rest: facts.rest ?? '' } };
+}
+
+const NOTE_CHARS_MAX = 1_000;
+
+/** For the agent: a person's words, and what they put in the place of the arguments where it is short. */
+function noteOf({ state, progress: { reason, edit = '' } }: Row): string {
+  if (state === 'denied') return reason;
+  if (state !== 'edited') return '';
+  const whole = `${reason}${reason === '' ? '' : ' '}Changed arguments: ${edit}`;
+  return whole.length <= NOTE_CHARS_MAX ? whole : reason;
 }
 
 const WRONG_LAST_SEQUENCE = 10071;

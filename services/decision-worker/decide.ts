@@ -107,8 +107,10 @@ export interface Grant {
 
 /** What people said of a held call before. */
 export interface Release {
-  readonly is: 'pending' | 'approved' | 'denied' | 'used';
+  readonly is: 'pending' | 'approved' | 'denied' | 'edited' | 'used';
   readonly approvalId: ApprovalId;
+  /** It is a grant for such calls, not a yes to exactly this one. */
+  readonly grant: boolean;
   /** Milliseconds UTC. */
   readonly expiresAt: number;
   readonly uses: number;

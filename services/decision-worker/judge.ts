@@ -207,12 +207,16 @@ function record(
   return recorder.record(lines, shardOf(tenant, '', envelope.session_id ?? ''));
 }
 
-/** The outcome of a call whose approval somebody else used first. */
-const spent = (outcome: Outcome): Outcome => ({
+/** The outcome of a call whose approval somebody else used first. Where a grant is used up, people are asked. */
+const spent = ({ release, ...outcome }: Outcome): Outcome => ({
   ...outcome,
-  verdict: 'block',
-  reason: 'approval.used',
-  release: outcome.release === undefined ? undefined : { ...outcome.release, is: 'used' },
+  ...(release?.grant === true
+    ? { verdict: 'escalate', reason: 'policy.needs_approval', release: undefined }
+    : {
+        verdict: 'block',
+        reason: 'approval.used',
+        release: release === undefined ? undefined : { ...release, is: 'used' },
+      }),
   reservation: undefined,
   lifted: [],
 });
@@ -284,7 +288,7 @@ function rolloutOf(
 function wordsOf({ grant, reason, release }: Outcome): Pick<Grant, 'message' | 'policyReason'> {
   if (grant === undefined || reasonSpec(reason).check !== 'policy') return SILENT;
   if (release === undefined || release.is === 'pending') return grant;
-  return { message: release.is === 'denied' ? release.note : '', policyReason: grant.policyReason };
+  return { message: release.note, policyReason: grant.policyReason };
 }
 
 function heldUntil(

@@ -99,6 +99,7 @@ function leafOf(
     ...exceptionIn(outcome),
     facts_revision: grant?.factsRevision ?? '',
     forwards: envelope.forwards,
+    ...(outcome.release?.grant === true ? { grant: outcome.release.approvalId } : {}),
     id: decided.id,
     kind: 'decision',
     labels: [...(grant?.labels ?? [])],

@@ -7,6 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type ApprovalEntry, HELD_WORDS, heldAs } from '#contracts/approval.ts';
 import { DEADLINE_DEFAULT_MS } from '#contracts/call.ts';
 import { type HeldAnswer, HELD_WAIT_S_MAX } from '#contracts/http.ts';
+import type { JsonObject } from '#contracts/json.ts';
 
 import type { HeldPlace } from './held.ts';
 import { clientOf, refuse, Refused, sendJson, traceparentOf } from './http.ts';
@@ -33,7 +34,8 @@ export function heldRoutes(app: FastifyInstance, parts: Parts): void {
     if (asked === undefined) return reply;
     const signal = AbortSignal.any([goneOf(reply), stopping.signal]);
     const entry = await parts.held.settled(asked, waitMs, signal);
-    return sendJson(reply, JSON.stringify(answerOf(asked, entry)));
+    const answer = { ...answerOf(asked, entry), ...(await editedIn(parts, asked, entry)) };
+    return sendJson(reply, JSON.stringify(answer));
   });
   app.delete<HeldRequest>('/v1/approvals/*', async (request, reply) => {
     const asked = await askedFor(parts, request, reply);
@@ -105,6 +107,19 @@ function answerOf({ approval }: Asked, entry: ApprovalEntry | undefined): HeldAn
       ? {}
       : { used: { decision_id: entry.decision_id, effect: entry.effect || 'unknown' } }),
   };
+}
+
+/** What a person put in the place of the arguments; nothing while nobody can say it. */
+async function editedIn(
+  { held }: Parts,
+  asked: Asked,
+  entry: ApprovalEntry | undefined,
+): Promise<Pick<HeldAnswer, 'edited'>> {
+  if (entry?.state !== 'edited') return {};
+  const call = await held.call(asked, asked.principal);
+  if (call?.edited === undefined) return {};
+  // Canonical JSON of an object, made by the platform.
+  return { edited: { arguments: JSON.parse(call.edited) as JsonObject } };
 }
 
 /** Aborted when the caller is gone. */

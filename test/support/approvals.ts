@@ -7,11 +7,17 @@ import pg from 'pg';
 
 import { DATABASE, prepareDatabase } from '#cli/local/database.ts';
 import type { DatabaseRole } from '#cli/local/secrets.ts';
+import type { GrantTerms } from '#contracts/approval-grant.ts';
 import type { ApprovalEntry } from '#contracts/approval.ts';
 import { APPROVAL_KEYS, openEntry } from '#contracts/approval.ts';
 import type { DecisionBody, WorkerAnswer } from '#contracts/call.ts';
 import { CONTROL_KEYS, type Operator } from '#contracts/control.ts';
-import { type HeldAsk, type HeldReply, parseHeldReply } from '#contracts/held.ts';
+import {
+  type DecisionStep,
+  type HeldAsk,
+  type HeldReply,
+  parseHeldReply,
+} from '#contracts/held.ts';
 import { asApprovalId } from '#contracts/ids.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import { readConfig } from '#host/config.ts';
@@ -57,10 +63,12 @@ export interface Approvals {
   readonly person: (id: string, more?: Partial<Operator>) => Promise<number>;
   readonly ask: <Name extends Asks>(ask: Ask<Name>, as?: string) => Promise<HeldReply<Name>>;
   /** Shows the call, waits until the preview is whole, and says yes to it. */
-  readonly approve: (id: string, by?: string) => Promise<HeldReply<'decide'>>;
+  readonly approve: (id: string, by?: string, grant?: GrantTerms) => Promise<HeldReply<'decide'>>;
+  /** The same, and puts other arguments in place of the held ones. */
+  readonly edit: (id: string, args: object | string, by?: string) => Promise<HeldReply<'decide'>>;
   readonly step: (
     id: string,
-    step: 'deny' | 'cancel' | 'acknowledge',
+    step: 'deny' | 'cancel' | 'revoke' | 'acknowledge',
     by?: string,
     reason?: string,
   ) => Promise<HeldReply<'decide'>>;
@@ -175,7 +183,12 @@ export async function startApprovals(
     if (typeof opened === 'string') throw new Error(opened);
     return opened;
   };
-  const decide = (step: 'approve' | 'deny' | 'cancel' | 'acknowledge', of: object) =>
+  const shownOf = (id: string) =>
+    eventually(async () => {
+      const reply = await ask<'show'>({ ask: 'show', approval: asApprovalId(id) });
+      return reply.ok && reply.value.shown !== '' ? reply.value.shown : undefined;
+    });
+  const decide = (step: DecisionStep, of: object) =>
     ask<'decide'>({
       ask: 'decide',
       step,
@@ -194,14 +207,24 @@ export async function startApprovals(
     environment: () => environment('approval-escalation', 'countersign_approvals'),
     person,
     ask,
-    approve: async (id, by = 'ada') => {
-      const approval = asApprovalId(id);
-      const shown = await eventually(async () => {
-        const reply = await ask<'show'>({ ask: 'show', approval });
-        return reply.ok && reply.value.shown !== '' ? reply.value.shown : undefined;
+    approve: async (id, by = 'ada', grant) => {
+      const shown = await shownOf(id);
+      const granting = grant === undefined ? {} : { grant };
+      return decide('approve', {
+        approval: id,
+        shown,
+        by: { id: by, stepped_up_at: 0 },
+        ...granting,
       });
-      return decide('approve', { approval, shown, by: { id: by, stepped_up_at: 0 } });
     },
+    edit: async (id, args, by = 'ada') =>
+      decide('edit', {
+        approval: id,
+        shown: await shownOf(id),
+        by: { id: by, stepped_up_at: 0 },
+        reason: 'So it is right.',
+        arguments: typeof args === 'string' ? args : JSON.stringify(args),
+      }),
     step: (id, step, by = 'ada', reason = '') =>
       decide(step, { approval: id, by: { id: by, stepped_up_at: 0 }, reason }),
     entry,

@@ -99,6 +99,7 @@ const SHOWN = {
   'policy.allowed': 'service/worker/decisions.test.ts',
   'policy.approved': 'service/worker/approvals.test.ts',
   'approval.denied': 'service/worker/approvals.test.ts',
+  'approval.edited': 'service/approvals/edited.test.ts',
   'approval.used': 'service/worker/approvals.test.ts',
   'policy.blocked': 'service/worker/policies.test.ts',
   'policy.needs_approval': 'service/worker/policies.test.ts',

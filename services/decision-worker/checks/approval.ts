@@ -2,6 +2,7 @@
  * Between policy and budget, and only where the policy says escalate: did people approve exactly this call, for exactly
  * this principal, under exactly these policies? The policy itself never sees an approval.
  */
+import { covers, grantable, grantBindingOf } from '#contracts/approval-grant.ts';
 import { type ApprovalEntry, bindingOf, heldAs } from '#contracts/approval.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import type { Reason } from '#contracts/reasons.ts';
@@ -30,11 +31,47 @@ export function approvalCheck({ entry, key }: ApprovalPoints): Checks['approval'
   return async (call, by, held) => {
     // An evaluation opens no hold and uses no approval.
     if (held.found === undefined || call.envelope.ask !== 'decide') return unknown(held);
-    const found = await entry(call.tenant, bindingFor(call, by, { grant: held.found, key }));
+    const { found: grant } = held;
+    const found = await entry(call.tenant, bindingFor(call, by, { grant, key }));
     // An answer is good until the call would have expired; after that people are asked anew.
-    if (found === undefined || call.at >= found.expires_at) return unknown(held);
-    return released(found, call.at, held);
+    const exact =
+      found === undefined || call.at >= found.expires_at
+        ? unknown(held)
+        : released(found, call.at, held);
+    if (!unanswered(exact)) return exact;
+    const granted = await grantFor(call, by, { grant, key, entry });
+    return granted === undefined ? exact : pass(granted);
   };
+}
+
+/** Nobody said anything of this exact call that holds, or what they allowed has been done. */
+const unanswered = (exact: Checked<Release>): boolean =>
+  !exact.ok && (exact.found === undefined || exact.found.is === 'used');
+
+/** A grant that covers the call and has uses left. */
+async function grantFor(
+  call: Call,
+  by: Principal,
+  {
+    grant: { approval: asked = {}, policies },
+    key,
+    entry,
+  }: ApprovalPoints & { readonly grant: Grant },
+): Promise<Release | undefined> {
+  if (!grantable(asked)) return undefined;
+  const binding = grantBindingOf(key, {
+    upstream: call.tool.upstream,
+    tool: call.envelope.tool,
+    definitionHash: call.tool.definitionHash,
+    principal: by.inputText,
+    policies: policies.map(({ digest }) => digest),
+    asked,
+  });
+  const found = await entry(call.tenant, binding);
+  if (found?.grant === undefined || heldAs(found, call.at) !== 'approved') return undefined;
+  if (!covers(found.grant, call.arguments)) return undefined;
+  const { approval_id: approvalId, expires_at: expiresAt, uses, used, note } = found;
+  return { is: 'approved', approvalId, expiresAt, uses, used, note, grant: true };
 }
 
 const bindingFor = (
@@ -57,8 +94,8 @@ function released(
   at: number,
   held: Refusal<Grant>,
 ): Checked<Release> {
-  const release = { approvalId, expiresAt, note, used, uses };
-  const block = (is: 'denied' | 'used', reason: Reason): Refusal<Release> => ({
+  const release = { approvalId, expiresAt, note, used, uses, grant: false };
+  const block = (is: 'denied' | 'edited' | 'used', reason: Reason): Refusal<Release> => ({
     ok: false,
     verdict: 'block',
     reason,
@@ -72,6 +109,8 @@ function released(
       return block('used', 'approval.used');
     case 'denied':
       return block('denied', 'approval.denied');
+    case 'edited':
+      return block('edited', 'approval.edited');
     case 'pending':
       return { ...held, found: { ...release, is: 'pending' } };
     default: // an end that nobody decided: whoever asks again is asked about again

@@ -23,6 +23,7 @@ const TITLES: Readonly<Record<HeldAs, string>> = {
   approved: 'Approved',
   used: 'Approved and released',
   denied: 'Declined',
+  edited: 'Changed',
   expired: 'Expired',
   cancelled: 'Withdrawn',
   superseded: 'The rules changed',
@@ -36,6 +37,8 @@ const WORDS: Readonly<Record<HeldAs, string>> = {
   approved: 'A person approved the call. It runs once, as soon as the agent comes back for it.',
   used: 'A person approved the call, and it was released. It is not released again.',
   denied: 'A person declined the call. It did not run.',
+  edited:
+    'A person changed the arguments. The call did not run as it was; the agent can send the changed one.',
   expired:
     'Nobody answered in time, which is not a no. The call did not run; the agent can ask again.',
   cancelled: 'The request was withdrawn or stopped. The call did not run.',

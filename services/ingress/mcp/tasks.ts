@@ -70,7 +70,12 @@ async function resumeHeld(
   const entry = task.place === undefined ? undefined : await exchange.parts.held.entry(task.place);
   const state = entry === undefined ? 'pending' : heldAs(entry, Date.now());
   if (state === 'approved' && (await releaseHeld(exchange, message, task))) return;
-  answer(exchange, message, toldTask(task, entry));
+  const call =
+    state === 'edited' && task.place !== undefined
+      ? await exchange.parts.held.call(task.place, task.sealed.principal)
+      : undefined;
+  const instead = call?.edited === undefined ? '' : ` Changed arguments: ${call.edited}`;
+  answer(exchange, message, toldTask(task, entry && { ...entry, note: entry.note + instead }));
 }
 
 /** The task as its state says: ends are results that the model reads, for an error would end at its client. */

@@ -57,6 +57,7 @@ describe('what an agent is told', () => {
       approved: 'repeat',
       used: 'stop',
       denied: 'stop',
+      edited: 'stop',
       expired: 'repeat',
       cancelled: 'stop',
       superseded: 'repeat',
