@@ -5,7 +5,6 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
 
 import { adminClient, reachable, type Reach } from '#cli/client.ts';
-import { readText } from '#cli/given.ts';
 import { CliError, EXIT, paint, print, printJson } from '#cli/output.ts';
 import { addVerb } from '#cli/verb.ts';
 import { parseSize } from '#contracts/checkpoint.ts';
@@ -95,7 +94,7 @@ interface PolicyOption {
 }
 
 function verifyProof(file: string, options: PolicyOption & { readonly policy: string }): void {
-  const checked = checkRecordProof(readText(file), policyIn(options.policy));
+  const checked = checkRecordProof(textIn(file), policyIn(options.policy));
   if (options.json === true) printJson(shown(checked));
   else tell(checked);
   if (!checked.holds) process.exitCode = EXIT.finding;
@@ -181,8 +180,8 @@ async function consistency(
   if (options.policy === undefined)
     throw new CliError('Who is believed?', { exitCode: EXIT.misuse, help: 'add --policy FILE' });
   const policy = policyIn(options.policy);
-  const old = openedBy(readText(from), policy).checkpoint;
-  const now = openedBy(to === undefined ? await newest() : readText(to), policy).checkpoint;
+  const old = openedBy(textIn(from), policy).checkpoint;
+  const now = openedBy(to === undefined ? await newest() : textIn(to), policy).checkpoint;
   const query = new URLSearchParams({ from: String(old.size), to: String(now.size) });
   const { proof } = (await admin.call(
     'GET',
@@ -204,6 +203,15 @@ function openedBy(note: string, policy: WitnessPolicy): OpenedCheckpoint {
   const opened = openCheckpoint(note, policy);
   if (opened !== undefined) return opened;
   throw new CliError(`${FINDINGS.not_signed}.`, { exitCode: EXIT.finding });
+}
+
+/** The text of a file, `-` = standard input. Throws CliError: nothing can be said. */
+function textIn(file: string): string {
+  try {
+    return readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (cause) {
+    throw new CliError(`${file} cannot be read.`, { cause });
+  }
 }
 
 /** The policy in a file. Throws CliError. */

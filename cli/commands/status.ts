@@ -5,8 +5,9 @@ import type { Command } from 'commander';
 import { systemFolder } from '#cli/local/places.ts';
 import { readState } from '#cli/local/run-state.ts';
 import { statusOf } from '#cli/local/status.ts';
-import type { Status } from '#cli/local/status.ts';
+import type { Status, Witnessing } from '#cli/local/status.ts';
 import { EXIT, paint, print, printJson, printTable } from '#cli/output.ts';
+import { visible } from '#cli/untrusted.ts';
 import { addVerb } from '#cli/verb.ts';
 
 export function register(program: Command): void {
@@ -50,6 +51,7 @@ function printStatus(dir: string, now: Status): void {
   );
   print();
   print(`durability  ${now.durability}: ${MEANING[now.durability]}`);
+  print(`witnessing  ${witnessingShown(now.witnessing)}`);
   print(paint('dim', `logs        ${dir}/log`));
 }
 
@@ -59,6 +61,20 @@ const MEANING: Readonly<Record<Status['durability'], string>> = {
   'process-crash': 'an answered decision survives a crash of processes, not a power cut',
   none: 'the broker does not say that anything survives',
 };
+
+/** Who besides us knows the record: loud where nobody does, or where somebody refuses. */
+function witnessingShown({ witnesses, unwitnessed_seconds: seconds = 0 }: Witnessing): string {
+  if (witnesses === undefined) return paint('yellow', 'unknown: the audit chainer does not say');
+  if (typeof witnesses === 'string') return paint('red', `NONE: ${witnesses}`);
+  const lines = witnesses.map(({ witness, size, fault }) =>
+    fault === '' ? `${witness} (tree of ${size})` : paint('red', `${witness}: ${visible(fault)}`),
+  );
+  const behind = seconds > BEHIND_SECONDS ? [paint('red', `${seconds} s BEHIND`)] : [];
+  return [...behind, ...lines].join('; ');
+}
+
+/** A checkpoint is cosigned within a second or two. */
+const BEHIND_SECONDS = 5;
 
 function portOf(name: string, readyUrl: string | undefined, now: Status): string {
   const url = name === 'postgres' ? now.postgres.url : (readyUrl ?? '');

@@ -6,6 +6,9 @@ import { readdir, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
+import { parseWitnessPolicy, quorumMet, type WitnessPolicy } from '#contracts/witness-policy.ts';
+
+import { witnessFiles } from '../../services/witness/make.ts';
 import { cachePath, findInstalled } from './binaries.ts';
 import { BINARIES, parseVersion } from './binary-versions.ts';
 import type { BinaryName } from './binary-versions.ts';
@@ -46,6 +49,7 @@ export async function examine(dir: string): Promise<Finding[]> {
     checkDisk(dir),
     checkPorts(dir),
     checkSecrets(dir),
+    checkWitnesses(dir),
     checkRun(dir),
   ]);
 }
@@ -159,6 +163,47 @@ async function checkSecrets(dir: string): Promise<Finding> {
   }
   return ok('secrets', `only yours, in ${secrets}`);
 }
+
+async function checkWitnesses(dir: string): Promise<Finding> {
+  const { witness, witnessPolicy } = placesIn(dir);
+  const { key, store } = witnessFiles(witness);
+  if (existsSync(key) && !existsSync(store)) {
+    return missing(
+      'witness',
+      `${store} is lost; with its old key the witness could cosign another past`,
+      `rm -r ${witness}   (the next start makes a new witness)`,
+    );
+  }
+  if (!existsSync(witnessPolicy)) return note('witness', 'made at the first start', 'npm run up');
+  try {
+    return judgedPolicy(parseWitnessPolicy(readFileSync(witnessPolicy)), witnessPolicy);
+  } catch (error) {
+    return missing('witness', `${witnessPolicy}: ${(error as Error).message}`, 'correct that line');
+  }
+}
+
+const ADD_WITNESS = 'docs/witness.md says how to add one elsewhere';
+
+/** Loud where nobody separates the record from its owners. */
+function judgedPolicy({ quorum, witnesses }: WitnessPolicy, file: string): Finding {
+  if (quorumMet(quorum, () => false))
+    return note(
+      'witness',
+      `NO WITNESS is needed by ${file}: its owners can rewrite the record`,
+      ADD_WITNESS,
+    );
+  const here = witnesses.filter(({ url }) => isHere(url)).map(({ name }) => name);
+  if (quorumMet(quorum, (name) => here.includes(name)))
+    return note(
+      'witness',
+      'witnesses on this host alone are enough, which separates nothing',
+      ADD_WITNESS,
+    );
+  return ok('witness', witnesses.map(({ name }) => name).join(', '));
+}
+
+const isHere = (url: string): boolean =>
+  /^(localhost|127\..*|\[::1\])$/.test(URL.parse(url)?.hostname ?? '');
 
 async function checkRun(dir: string): Promise<Finding> {
   const supervisor = await supervisorOf(dir);

@@ -18,6 +18,9 @@ export function placesIn(dir: string) {
     operators: join(dir, 'secrets', 'operators'),
     data: join(dir, 'data'),
     log: join(dir, 'log'),
+    /** Key and store of the witness: not among the secrets of those whom it watches. */
+    witness: join(dir, 'witness'),
+    witnessPolicy: join(dir, 'witness.policy'),
     run: join(dir, 'run'),
     ports: join(dir, 'ports.json'),
     state: join(dir, 'run', 'system.json'),

@@ -4,12 +4,14 @@
 import { RECEIPT_KEYS_PATH } from '#contracts/receipt-key.ts';
 
 import type { DatabaseRole, Secrets } from './secrets.ts';
+import type { LocalWitness } from './witness.ts';
 
 /** What the processes of one system share. */
 export interface Site {
   readonly natsUrl: string;
   readonly natsMonitorUrl: string;
   readonly secrets: Secrets;
+  readonly witness: LocalWitness;
   /** The port that bears this name (see `ports` of a service). */
   readonly port: (name: string) => number;
   readonly databaseUrlFile: (role: DatabaseRole) => string;
@@ -71,6 +73,20 @@ export const PROCESSES: ProcessTable = {
   ],
   services: [
     {
+      // It knows nothing of the others: no bus, no database, no secret of theirs.
+      name: 'witness',
+      entry: 'services/witness/main.ts',
+      replicas: 1,
+      background: true,
+      env: ({ port, witness }) => ({
+        COUNTERSIGN_WITNESS_HOST: HOST,
+        COUNTERSIGN_WITNESS_PORT: String(port('witness')),
+        COUNTERSIGN_WITNESS_KEY_FILE: witness.keyFile,
+        COUNTERSIGN_WITNESS_STORE: witness.store,
+        COUNTERSIGN_WITNESS_LOGS_FILE: witness.policyFile,
+      }),
+    },
+    {
       name: 'admin',
       entry: 'services/admin/main.ts',
       replicas: 1,
@@ -104,7 +120,7 @@ export const PROCESSES: ProcessTable = {
         ]),
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_chainer'),
         COUNTERSIGN_LOG_KEY_FILE: site.secrets.logKeyFile,
-        COUNTERSIGN_WITNESS_POLICY_FILE: site.secrets.witnessPolicyFile,
+        COUNTERSIGN_WITNESS_POLICY_FILE: site.witness.policyFile,
       }),
     },
     {
@@ -194,7 +210,7 @@ export function instancesOf(
 
 /** Names of the ports that a system needs, with the port that each has unless it is taken. */
 export function usualPorts(instances: readonly Instance[]): ReadonlyMap<string, number> {
-  const fixed = ['ingress', 'admin', 'upstream', 'nats', 'nats-monitor', 'postgres'];
+  const fixed = ['ingress', 'admin', 'upstream', 'nats', 'nats-monitor', 'postgres', 'witness'];
   const health = instances.map(({ name }) => healthPort(name));
   return new Map([...fixed, ...health].map((name, index) => [name, FIRST_PORT + index]));
 }

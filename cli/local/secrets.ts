@@ -4,16 +4,8 @@ import { hash, randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { CliError } from '#cli/output.ts';
 import type { Operator } from '#contracts/control.ts';
-import {
-  NOTE_ED25519,
-  parseSignerKey,
-  showSignerKey,
-  showVerifierKey,
-  type SignerKey,
-  verifierKeyOf,
-} from '#contracts/note.ts';
+import { NOTE_ED25519, showSignerKey, type SignerKey } from '#contracts/note.ts';
 import { permissions } from '#contracts/permissions.ts';
 
 import { keepPrivate, writePrivate } from './private-file.ts';
@@ -49,8 +41,6 @@ export interface Secrets {
   readonly sealKeyFile: string;
   /** Key that signs checkpoints; its name is the origin of this system's log. */
   readonly logKeyFile: string;
-  /** Who has to have seen a checkpoint before it counts: nobody else on this machine. */
-  readonly witnessPolicyFile: string;
   readonly pseudonymKeyFile: string;
   /** The credential of the demo upstream: the gateway's own, never an agent's. */
   readonly upstreamTokenFile: string;
@@ -87,8 +77,7 @@ export function makeSecrets(folder: string): Secrets {
   for (const file of [below('seal.key'), below('pseudonym.key'), upstreamTokenFile]) {
     keepPrivate(file, randomKey);
   }
-  const logKey = keepPrivate(below('log.key'), () => showSignerKey(newLogKey()));
-  keepPrivate(below('witness-policy'), () => policyOf(logKey));
+  keepPrivate(below('log.key'), () => showSignerKey(newLogKey()));
   return {
     natsPassword,
     natsPasswordFile: (user) => {
@@ -108,7 +97,6 @@ export function makeSecrets(folder: string): Secrets {
     sealKeyFile: below('seal.key'),
     pseudonymKeyFile: below('pseudonym.key'),
     logKeyFile: below('log.key'),
-    witnessPolicyFile: below('witness-policy'),
     upstreamTokenFile,
     upstreamCredentialsDir: below('upstreams'),
     factSourcesDir: below('facts'),
@@ -139,13 +127,6 @@ const newLogKey = (): SignerKey => ({
   type: NOTE_ED25519,
   seed: randomBytes(32),
 });
-
-function policyOf(logKey: string): string {
-  const signer = parseSignerKey(logKey, NOTE_ED25519);
-  if (signer === undefined)
-    throw new CliError('the key of the log is not one', { help: 'log.key' });
-  return `log ${showVerifierKey(verifierKeyOf(signer))}\nquorum none\n`;
-}
 
 /** 32 random bytes in base64. */
 function randomKey(): string {

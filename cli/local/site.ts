@@ -12,6 +12,7 @@ import { usualPorts } from './processes.ts';
 import type { Instance, Site } from './processes.ts';
 import type { SystemState } from './run-state.ts';
 import { makeSecrets } from './secrets.ts';
+import { prepareWitness } from './witness.ts';
 
 export interface SiteOptions {
   readonly dir: string;
@@ -58,6 +59,10 @@ export async function prepareSite(options: SiteOptions): Promise<PreparedSite> {
     urls,
     port,
     secrets,
+    witness: prepareWitness(options.dir, {
+      logKeyFile: secrets.logKeyFile,
+      url: http('witness'),
+    }),
     natsUrl: urls.nats,
     natsMonitorUrl: urls.natsMonitor,
     superuserUrl: (database) => postgresUrl(port('postgres'), superuser, database),

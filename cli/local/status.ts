@@ -22,8 +22,19 @@ export interface Status {
   readonly upstream: { readonly url: string };
   /** What an acknowledged record survives, as the broker says it now. */
   readonly durability: Durability;
+  /** Who besides us knows the record, as the audit chainer says it now. */
+  readonly witnessing: Witnessing;
   readonly services: readonly ServiceStatus[];
   readonly demo: Demo | null;
+}
+
+export interface Witnessing {
+  /** A sentence instead of a list: no witness is asked. Undefined: the audit chainer does not say. */
+  readonly witnesses?:
+    | string
+    | readonly { readonly witness: string; readonly size: number; readonly fault: string }[];
+  /** Age of the oldest checkpoint that is not witnessed; 0 = all are. */
+  readonly unwitnessed_seconds?: number;
 }
 
 export interface ServiceStatus {
@@ -50,6 +61,7 @@ export async function statusOf(dir: string): Promise<Status> {
     postgres: { url: urls.postgres },
     upstream: { url: urls.upstream },
     durability: broker.durability,
+    witnessing: await askChainer(state.processes),
     services: await Promise.all(
       state.processes.map(async (recorded) => ({
         name: recorded.name,
@@ -77,6 +89,18 @@ async function isListening({ hostname, port }: URL): Promise<boolean> {
       resolve(true);
     });
   });
+}
+
+async function askChainer(processes: readonly RecordedProcess[]): Promise<Witnessing> {
+  const chainer = processes.find(({ name }) => name.startsWith('audit-chainer'));
+  try {
+    const response = await fetch(chainer?.readyUrl ?? '', { signal: AbortSignal.timeout(2_000) });
+    // Shape of services/audit-chainer/main.ts.
+    const { witnesses, unwitnessed_seconds } = (await response.json()) as Required<Witnessing>;
+    return { witnesses, unwitnessed_seconds };
+  } catch {
+    return {};
+  }
 }
 
 interface Varz {

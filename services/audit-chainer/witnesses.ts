@@ -116,6 +116,10 @@ async function round(newest: Newest, known: readonly Known[], asking: Asking): P
   const { heartbeatMs = HEARTBEAT_MS } = asking;
   const enough = Promise.withResolvers<void>();
   const now = Date.now();
+  for (const one of known) {
+    // After a start: what it has cosigned is written down.
+    if (one.size === 0 && newest.cosigned.has(keyName(one.witness.key))) one.size = newest.size;
+  }
   const answers = known
     .filter(({ busy, retryAt }) => !busy && retryAt <= now)
     .filter(({ witness, cosignedAt }) => {

@@ -64,6 +64,7 @@ describe('a system under its supervisor', () => {
       postgres: { url: system.urls.postgres },
       upstream: { url: system.urls.upstream },
       durability: 'power-cut',
+      witnessing: {},
       services: expect.toSatisfy((services: { name: string; pid: number; ready: boolean }[]) =>
         services.every(({ name, pid, ready }) => ready && pids[name] === pid),
       ),

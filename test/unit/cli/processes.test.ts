@@ -12,6 +12,7 @@ const site: Site = {
   port: (name) => name.length,
   databaseUrlFile: (role) => `database of ${role}`,
   opa: 'opa',
+  witness: { keyFile: 'witness key', store: 'witness store', policyFile: 'witness policy' },
   secrets: {
     natsPassword: () => 'a password that must not get into an environment',
     natsPasswordFile: (user) => `password of ${user}`,
@@ -21,7 +22,6 @@ const site: Site = {
     sealKeyFile: 'seal key',
     pseudonymKeyFile: 'pseudonym key',
     logKeyFile: 'log key',
-    witnessPolicyFile: 'witness policy',
     upstreamTokenFile: 'upstream token',
     upstreamCredentialsDir: 'upstream credentials',
     factSourcesDir: 'fact sources',
@@ -54,6 +54,7 @@ describe('the table of processes', () => {
     );
     expect(keys).toEqual({
       migrate: undefined,
+      witness: undefined,
       admin: 'keys for admin: admin audit-chainer decision-worker',
       'audit-chainer':
         'keys for audit-chainer: ingress decision-worker audit-chainer admin approval-escalation',
@@ -96,6 +97,7 @@ describe('instances and ports', () => {
       'nats',
       'nats-monitor',
       'postgres',
+      'witness',
       ...['a', 'b-1', 'b-2'].map(healthPort),
     ]);
     expect(new Set(ports.values()).size).toBe(ports.size);
