@@ -56,6 +56,17 @@ export function endOf(
   return decision.verdict === 'allow' && !decision.forwards ? 'delivered' : '';
 }
 
+/**
+ * The outcome that counts of those that are recorded about one decision: a report, else that nobody has reported one
+ * (the chainer says so five minutes after a forwarded allow; a report may still come).
+ */
+export function outcomeThatCounts<Outcome>(
+  outcomes: readonly Outcome[],
+  reportedBy: (outcome: Outcome) => unknown,
+): Outcome | undefined {
+  return outcomes.find((outcome) => reportedBy(outcome) !== 'chainer') ?? outcomes[0];
+}
+
 /** Body of POST /v1/decisions/{id}/outcome. */
 export const OutcomeReport = Type.Object(
   {

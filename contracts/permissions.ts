@@ -114,6 +114,7 @@ function publishes(): Record<string, readonly string[]> {
       ...TRIMMED.flatMap((stream) => [
         streamInfo(stream),
         `$JS.API.STREAM.PURGE.${stream}`,
+        `$JS.API.STREAM.MSG.GET.${stream}`,
         `$JS.API.CONSUMER.LIST.${stream}`,
       ]),
       'v1.control._platform.alert',

@@ -22,7 +22,7 @@ import { visible } from '#cli/untrusted.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
 import type { AuditRecord, AuditRow, Explanation } from '#contracts/audit-api.ts';
 import type { ChainHead } from '#contracts/chain.ts';
-import { endOf, type OutcomeStatus } from '#contracts/outcome.ts';
+import { endOf, outcomeThatCounts, type OutcomeStatus } from '#contracts/outcome.ts';
 
 interface ListOptions extends Reach, RowFilter {
   readonly limit: number;
@@ -193,8 +193,9 @@ async function explain(id: string, options: Reach): Promise<void> {
 /** What became of an allowed call, as far as it is known. */
 function endOfRecord({ leaf, about }: AuditRecord): string {
   const { verdict, forwards } = leaf as { readonly verdict: string; readonly forwards: boolean };
-  const outcome = about.find(({ kind }) => kind === 'outcome')?.leaf['status'];
-  return endOf({ verdict, forwards }, outcome as OutcomeStatus | undefined);
+  const outcomes = about.filter(({ kind }) => kind === 'outcome').map(({ leaf: said }) => said);
+  const outcome = outcomeThatCounts(outcomes, (said) => said['reported_by']);
+  return endOf({ verdict, forwards }, outcome?.['status'] as OutcomeStatus | undefined);
 }
 
 async function verify(options: Reach & { readonly head?: ChainHead }): Promise<void> {

@@ -5,7 +5,7 @@
 import type { AuditRow, Explanation } from '#contracts/audit-api.ts';
 import type { CheckEvidence, DecisionEvidence, DecisionLeaf } from '#contracts/decision.ts';
 import type { Json } from '#contracts/json.ts';
-import { endOf, type OutcomeStatus } from '#contracts/outcome.ts';
+import { endOf, outcomeThatCounts, type OutcomeStatus } from '#contracts/outcome.ts';
 import { parsePayload } from '#contracts/payload.ts';
 import { isReason, reasonSpec } from '#contracts/reasons.ts';
 
@@ -261,7 +261,8 @@ function afterwards(subject: Subject): string[] {
   const { leaf, about } = subject;
   if (leaf.verdict === 'block') return ['the call was refused; nothing ran'];
   if (leaf.verdict === 'escalate') return [`nothing ran by this decision. ${stateOf(subject)}`];
-  const outcome = about.find(({ kind }) => kind === 'outcome');
+  const outcomes = about.filter(({ kind }) => kind === 'outcome');
+  const outcome = outcomeThatCounts(outcomes, ({ leaf: said }) => said['reported_by']);
   const status = outcome?.leaf['status'] as OutcomeStatus | undefined;
   const end = endOf(leaf, status);
   if (outcome === undefined) {

@@ -153,7 +153,7 @@ async function outcomeOf(
   const { rows } = await inTenant(pool, tenant, (client) =>
     client.query<{ entry: string }>(
       `select entry from chain_rows where tenant = $1 and decision_id = $2 and decision_id <> ''
-       and kind = 'outcome' order by sequence limit 1`,
+       and kind = 'outcome' order by source_stream = 'chainer', sequence limit 1`,
       [tenant, decisionId],
     ),
   );

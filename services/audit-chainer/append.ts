@@ -13,6 +13,7 @@ import { inTransaction } from '#host/database.ts';
 
 import { alertAboutConflict, type Candidate } from './candidate.ts';
 import { sortOut } from './sort-out.ts';
+import { type HandledMessages, keepHandled } from './spooled.ts';
 
 /** What became of the candidates of one append. */
 export interface Appended {
@@ -28,8 +29,15 @@ interface Head {
   readonly hash: Uint8Array;
 }
 
-/** Chains the candidates in their order. @throws the driver's error, with nothing appended */
-export async function append(pool: pg.Pool, candidates: readonly Candidate[]): Promise<Appended> {
+/**
+ * Chains the candidates in their order. @throws the driver's error, with nothing appended
+ * @param handled the messages that they came from
+ */
+export async function append(
+  pool: pg.Pool,
+  candidates: readonly Candidate[],
+  handled?: HandledMessages,
+): Promise<Appended> {
   return inTransaction(pool, async (client) => {
     const heads = await lockHeads(client, candidates);
     const records = await sortOut(client, candidates);
@@ -39,6 +47,7 @@ export async function append(pool: pg.Pool, candidates: readonly Candidate[]): P
     }
     const fresh = [...records.fresh, ...(await sortOut(client, alerts)).fresh];
     if (fresh.length > 0) await insert(client, fresh, heads);
+    if (handled !== undefined) await keepHandled(client, handled);
     return {
       rows: fresh.length,
       repeated: candidates.length - records.fresh.length - records.conflicts.length,

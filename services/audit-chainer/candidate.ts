@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto';
 
 import { CHAINER_SOURCE, type ChainKind, type ChainSource } from '#contracts/chain.ts';
 import type { ControlLeaf } from '#contracts/control.ts';
-import { PLATFORM } from '#contracts/ids.ts';
+import { type DecisionId, PLATFORM, type TenantId } from '#contracts/ids.ts';
+import type { OutcomeLeaf } from '#contracts/outcome.ts';
 import { type RecordLines, sealPayload, sha256 } from '#contracts/record.ts';
 import { type SearchTerms, searchTerms } from '#contracts/search.ts';
 
@@ -76,20 +77,45 @@ export function alert(
     tenant: PLATFORM,
     v: 1,
   };
-  return {
-    tenant: leaf.tenant,
-    kind: leaf.kind,
-    id: leaf.id,
-    decisionId: '',
-    agent: '',
-    verdict: '',
-    terms: searchTerms(leaf.kind, { ...leaf }),
-    at: leaf.at,
-    lines: { leaf: JSON.stringify(leaf), payload },
-    source: CHAINER_SOURCE,
-    storedAt: at,
-  };
+  return ownCandidate(leaf, { lines: { leaf: JSON.stringify(leaf), payload }, decisionId: '' });
 }
+
+/**
+ * The end of a forwarded call of which nobody has reported one. Its id is not the decision's own: that is for a report
+ * that comes after all, and counts instead of this.
+ */
+export function unknownOutcome(tenant: TenantId, decisionId: DecisionId): Candidate {
+  const { payload, commitments } = sealPayload({ detail: '{}' }, {}, freshSalt);
+  const leaf: OutcomeLeaf = {
+    at: Date.now(),
+    commitments,
+    decision_id: decisionId,
+    id: `unknown/${decisionId}`,
+    kind: 'outcome',
+    late: true,
+    reported_by: 'chainer',
+    status: 'unknown',
+    tenant,
+    v: 1,
+  };
+  return ownCandidate(leaf, { lines: { leaf: JSON.stringify(leaf), payload }, decisionId });
+}
+
+const ownCandidate = (
+  leaf: ControlLeaf | OutcomeLeaf,
+  rest: Pick<Candidate, 'lines' | 'decisionId'>,
+): Candidate => ({
+  tenant: leaf.tenant,
+  kind: leaf.kind,
+  id: leaf.id,
+  agent: '',
+  verdict: '',
+  terms: searchTerms(leaf.kind, { ...leaf }),
+  at: leaf.at,
+  source: CHAINER_SOURCE,
+  storedAt: leaf.at,
+  ...rest,
+});
 
 /** The alert about a record whose place in the chain is taken by another one. */
 export function alertAboutConflict({ lines, source, storedAt }: Candidate): Candidate {

@@ -16,6 +16,7 @@ import type { Bus } from '#host/nats.ts';
 import { admit, type Origin } from './admit.ts';
 import { append, type Appended } from './append.ts';
 import { alertAbout, type Candidate } from './candidate.ts';
+import { type HandledMessages, spansOf } from './spooled.ts';
 
 export interface Chaining {
   readonly bus: Bus;
@@ -68,7 +69,8 @@ async function chainBatch(
       admitAll(portion, origin, chaining.macKeys),
     ]);
     if (!before) return { retryInMs: RETRY_MS };
-    chained = chainCandidates(candidates, origin, { ...chaining, deadline });
+    const handled = { ...origin, spans: spansOf(portion.map(({ sequence }) => sequence)) };
+    chained = chainCandidates(candidates, origin, { ...chaining, handled, deadline });
   }
   if (!(await chained)) return { retryInMs: RETRY_MS };
   await chaining.afterCommit?.();
@@ -107,16 +109,17 @@ function* portionsOf(batch: readonly Delivered[]): Generator<readonly Delivered[
 async function chainCandidates(
   candidates: readonly Candidate[],
   origin: Origin,
-  chaining: Chaining & { readonly deadline: number },
+  chaining: Chaining & { readonly handled: HandledMessages; readonly deadline: number },
 ): Promise<boolean> {
-  const { database, pool, log, deadline, onAppended } = chaining;
+  const { database, pool, log, handled, deadline, onAppended } = chaining;
   while (Date.now() < deadline && (await database.waitUsable(deadline - Date.now()))) {
     try {
-      onAppended(origin, await append(pool, candidates));
+      onAppended(origin, await append(pool, candidates, handled));
       return true;
     } catch (error) {
       if (refusesData(error)) {
         onAppended(origin, await appendOneByOne(pool, candidates, error));
+        await append(pool, [], handled);
         return true;
       }
       log.warn({ err: error, stream: origin.stream }, 'not appended yet');

@@ -21,21 +21,27 @@ export function readLogKey(file: string): SignerKey {
   return key;
 }
 
-/** Writes the key down before it signs. A new one is an event in the chain of the platform. */
+/**
+ * Writes the key down before it signs. A new one is an event in the chain of the platform: told at each start, so that a
+ * crash in between does not swallow it, and chained once.
+ */
 export async function introduceLogKey(pool: pg.Pool, signer: SignerKey): Promise<void> {
   const vkey = showVerifierKey(verifierKeyOf(signer));
-  const replaced = await inTransaction(pool, async (client) => {
+  const keys = await inTransaction(pool, async (client) => {
     const tree = await client.query<{ size: number }>('select size from tree for update');
+    await client.query(
+      'insert into log_keys (vkey, since_size, at) values ($1, $2, $3) on conflict do nothing',
+      [vkey, tree.rows[0]?.size ?? 0, Date.now()],
+    );
     const known = await client.query<{ vkey: string }>('select vkey from log_keys order by at');
-    if (known.rows.some((row) => row.vkey === vkey)) return undefined;
-    await client.query('insert into log_keys (vkey, since_size, at) values ($1, $2, $3)', [
-      vkey,
-      tree.rows[0]?.size ?? 0,
-      Date.now(),
-    ]);
-    return known.rows.at(-1)?.vkey;
+    return known.rows.map((row) => row.vkey);
   });
+  const replaced = keys[keys.indexOf(vkey) - 1];
   if (replaced === undefined) return;
-  const what = { action: 'replace_log_key', id: `log-key/${vkey}`, target: vkey };
+  const what = {
+    action: 'replace_log_key',
+    id: `log-key/${verifierKeyOf(signer).id}`,
+    target: vkey,
+  };
   await append(pool, [alert({ ...what, at: Date.now(), reason: `after ${replaced}` })]);
 }

@@ -18,13 +18,15 @@ import { watchLag } from './lag.ts';
 import { introduceLogKey, readLogKey } from './log-key.ts';
 import { CHAINED, sealedThrough } from './sealed-through.ts';
 import { startSealing } from './sealing.ts';
+import { handledThrough } from './spooled.ts';
+import { startSweeping } from './sweeping.ts';
 import { startTrimmer } from './trim.ts';
 import { readWitnessPolicy, UNWITNESSED, witnessesBehind } from './witness-policy.ts';
 import { markWitnessed } from './witnessed.ts';
 import { startWitnesses } from './witnesses.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 13;
+const SCHEMA = 14;
 
 const records = counter<{ stream: string; became: string }>(
   'countersign_chain_records',
@@ -48,7 +50,7 @@ export async function start(
     monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
   });
   add('bus', bus.close);
-  const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, CHAINED.length + 3);
+  const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, CHAINED.length + 4);
   add('pool', () => pool.end());
   const database = watchDatabase(pool, SCHEMA, log);
 
@@ -81,11 +83,21 @@ export async function start(
     },
   });
   add('sealing', sealing.stop);
+  const sweeper = startSweeping({ bus, pool, database, macKeys, log });
+  add('sweeper', sweeper.stop);
   // Closed before the consumers: what waits for the database lets go at once.
   add('database watch', database.close);
 
   const trimmer = startTrimmer(bus, {
-    sealedThrough: async (stream) => sealedThrough(pool, stream, await bus.epoch(stream)),
+    sealedThrough: async (stream) => {
+      const epoch = await bus.epoch(stream);
+      // What was never handled stays until it is missed by number.
+      const [sealed, handled] = await Promise.all([
+        sealedThrough(pool, stream, epoch),
+        handledThrough(pool, stream, epoch),
+      ]);
+      return Math.min(sealed, handled);
+    },
     keepMs: config.COUNTERSIGN_SPOOL_KEEP_SECONDS * 1_000,
     log,
   });

@@ -20,10 +20,12 @@ export async function sortOut(
   const chained = await lookUp(client, candidates);
   const fresh: Candidate[] = [];
   const conflicts: Candidate[] = [];
+  const reported = (candidate: Candidate) =>
+    saysUnknown(candidate) ? chained.get(nameOf(reportOf(candidate))) : undefined;
   for (const candidate of candidates) {
     const { leaf } = candidate.lines;
     const place = placeOf(candidate);
-    const taken = chained.get(nameOf(candidate)) ?? chained.get(place);
+    const taken = chained.get(nameOf(candidate)) ?? chained.get(place) ?? reported(candidate);
     if (taken === undefined) {
       fresh.push(candidate);
       chained.set(nameOf(candidate), leaf);
@@ -42,6 +44,12 @@ function saysTheSame({ kind, lines: { leaf } }: Candidate, taken: string): boole
   return status(leaf) === status(taken);
 }
 
+/** That nobody has reported how a call ended: only as long as nobody has. */
+const saysUnknown = ({ kind, source }: Candidate): boolean =>
+  kind === 'outcome' && source.stream === 'chainer';
+/** The report instead of which it stands. */
+const reportOf = ({ tenant, kind, decisionId }: Candidate) => ({ tenant, kind, id: decisionId });
+
 const nameOf = ({ tenant, kind, id }: Pick<Candidate, 'tenant' | 'kind' | 'id'>) =>
   `${tenant}\n${kind}\n${id}`;
 
@@ -55,14 +63,15 @@ async function lookUp(
   candidates: readonly Candidate[],
 ): Promise<Map<string, string>> {
   const known = new Map<string, string>();
+  const wanted = [...candidates, ...candidates.filter(saysUnknown).map(reportOf)];
   const named = await client.query<Pick<Candidate, 'tenant' | 'kind' | 'id'> & { entry: string }>(
     `select tenant, kind, record_id as id, entry from chain_rows
      join unnest($1::text[], $2::text[], $3::text[]) as wanted (tenant, kind, record_id)
        using (tenant, kind, record_id)`,
     [
-      candidates.map(({ tenant }) => tenant),
-      candidates.map(({ kind }) => kind),
-      candidates.map(({ id }) => id),
+      wanted.map(({ tenant }) => tenant),
+      wanted.map(({ kind }) => kind),
+      wanted.map(({ id }) => id),
     ],
   );
   for (const row of named.rows) known.set(nameOf(row), bodyText(row.entry));
