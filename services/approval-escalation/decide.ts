@@ -82,20 +82,27 @@ async function stepOf(
   { approval, step, by, via, reason, ...asked }: Decision,
 ): Promise<Step | Malformed> {
   const actor = { by: by.id, via };
-  const { grant } = asked;
   if (step === 'revoke') return { is: 'cancel', ...actor, reason };
   if (step === 'deny' || step === 'cancel') return { is: step, ...actor, reason };
-  if (step === 'acknowledge' || (step === 'approve' && grant === undefined))
-    return { is: step, ...actor };
+  if (step === 'acknowledge') return { is: step, ...actor };
+  if (step === 'approve' && asked.grant === undefined) return { is: step, ...actor };
   const row = await findByHandle(parts.pool, { tenant, id: approval });
   if (row === undefined) return { fault: 'not_found', detail: '' };
-  if (step === 'approve' && grant !== undefined) {
-    const detail = grantFault(row, grant);
-    return detail === '' ? { is: step, ...actor, grant } : { fault: 'impossible', detail };
-  }
-  const edit = readEdit(row, asked.arguments ?? '', parts);
-  if ('fault' in edit) return { fault: 'impossible', detail: edit.fault };
-  return { is: 'edit', ...actor, reason, ...edit };
+  const changes = changesOf(parts, row, asked);
+  if ('fault' in changes) return { fault: 'impossible', detail: changes.fault };
+  if ('call' in changes) return { is: 'edit', ...actor, reason, ...changes };
+  return { is: 'approve', ...actor, ...changes };
+}
+
+/** What a decision says beside yes or no, or why that cannot be. */
+function changesOf(
+  parts: DecideParts,
+  row: Row,
+  { arguments: text = '', grant }: Pick<Decision, 'arguments' | 'grant'>,
+) {
+  if (grant === undefined) return readEdit(row, text, parts);
+  const fault = grantFault(row, grant);
+  return fault === '' ? { grant } : { fault };
 }
 
 function replyTo(

@@ -11,7 +11,8 @@ import type { ControlView } from '#host/control-view.ts';
 import { argumentsOf } from './grant.ts';
 import { nameWith } from './hold.ts';
 import type { Requester } from './may-decide.ts';
-import { editsInto, type Row } from './store.ts';
+import { editsInto } from './store-edits.ts';
+import type { Queryable, Row } from './store.ts';
 
 /** For so long whoever changed a call into another one cannot approve that one. */
 const EDITOR_MS = 30 * 24 * 3_600_000;
@@ -48,7 +49,7 @@ function parseObject(text: string): JsonObject | undefined {
 
 /** Which held calls were changed into this one. */
 export async function editsOf(
-  db: Parameters<typeof editsInto>[0],
+  db: Queryable,
   {
     tenant,
     facts,

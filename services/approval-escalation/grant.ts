@@ -11,7 +11,8 @@ import type { JsonObject } from '#contracts/json.ts';
 import { eventOf } from './event.ts';
 import { readLeaf, readPayload } from './hold.ts';
 import type { Actor, Approval } from './reduce.ts';
-import type { NewGrant, Row } from './store.ts';
+import type { NewGrant } from './store-edits.ts';
+import type { Row } from './store.ts';
 
 const ID_BYTES = 10;
 

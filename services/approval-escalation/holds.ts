@@ -141,9 +141,7 @@ function planOf(
     return { plan: { ...nobody, route: asked.route ?? NOBODY.name }, stranded: true };
   }
   const of = { tenant, requester };
-  const stranded = plan.stages.some(
-    (stage) => eligible(operators, stage, of).length < stage.quorum,
-  );
+  const stranded = plan.stages.some((stage) => eligible(operators, stage, of) < stage.quorum);
   return { plan, stranded };
 }
 

@@ -1,5 +1,5 @@
 /** Whether a person may take a step now: asked of the operators as they are at this moment, on every surface alike. */
-import type { ApprovalState, Plan } from '#contracts/approval.ts';
+import type { Plan, Stage } from '#contracts/approval.ts';
 import type { Operator, Role } from '#contracts/control.ts';
 import type { Decider, DecisionStep, HeldFault } from '#contracts/held.ts';
 import type { TenantId } from '#contracts/ids.ts';
@@ -38,78 +38,103 @@ export const hasRoleFor = (
 /** Names of people are told apart by more than case and form: who is refused wrongly asks somebody else. */
 const folded = (name: string): string => name.normalize('NFKC').toLowerCase();
 
-const identitiesOf = ({ identities = [] }: Operator): string[] =>
-  identities.map(({ issuer, subject }) => JSON.stringify([issuer, folded(subject)]));
+const identity = (issuer: string, subject: string): string =>
+  JSON.stringify([issuer, folded(subject)]);
 
-/** The operator and every other one who is the same person: who shares an identity with one of them, and so on. */
-export function samePerson(operator: Operator, operators: Operators): Operator[] {
-  const found = new Set([operator]);
-  for (const one of found) {
-    const own = new Set(identitiesOf(one));
-    for (const other of operators.values()) {
-      const same = folded(other.id) === folded(one.id);
-      if (same || identitiesOf(other).some((identity) => own.has(identity))) found.add(other);
+/** Under which names an operator is known: id, and linked identities. */
+const namesOf = ({ id, identities = [] }: Operator): string[] => [
+  folded(id),
+  ...identities.map(({ issuer, subject }) => identity(issuer, subject)),
+];
+
+/** All operators who are the same person as this one, who is among them. */
+export type People = (operator: Operator) => ReadonlySet<Operator>;
+
+/** Who of the operators is the same person: who shares an identity, or shares one with somebody who does. */
+export function peopleOf(operators: Operators): People {
+  const people = new Map<string, Set<Operator>>();
+  for (const operator of operators.values()) {
+    const person = new Set([operator]);
+    for (const name of namesOf(operator)) {
+      for (const same of people.get(name) ?? []) person.add(same);
     }
+    for (const same of person) for (const name of namesOf(same)) people.set(name, person);
   }
-  return [...found];
+  return (operator) => people.get(folded(operator.id)) ?? new Set([operator]);
 }
 
 /**
- * True when the operator, under whichever id, is a person behind the call: by a linked identity, by having the very
- * same name, or because they changed another call into it.
+ * True when the person, under whichever id, is behind the call: by a linked identity, by having the very same name, or
+ * because they changed another call into it.
  */
 export function asksForItself(
-  operator: Operator,
+  person: ReadonlySet<Operator>,
   { issuer, subjects, editors }: Requester,
-  operators: Operators,
 ): boolean {
-  const names = new Set([...subjects, ...editors].map(folded));
-  const linked = new Set(subjects.map((subject) => JSON.stringify([issuer, folded(subject)])));
-  return samePerson(operator, operators).some(
-    (one) => names.has(folded(one.id)) || identitiesOf(one).some((own) => linked.has(own)),
-  );
+  const asking = new Set([
+    ...[...subjects, ...editors].map(folded),
+    ...subjects.map((subject) => identity(issuer, subject)),
+  ]);
+  return [...person].some((one) => namesOf(one).some((name) => asking.has(name)));
 }
 
-/** Operators who could say yes in a stage: without enough of them a call would wait for nobody. */
-export const eligible = (
+/** How many people could say yes in a stage: without enough of them a call would wait for nobody. */
+export function eligible(
   operators: Operators,
-  stage: { readonly approvers: readonly string[] },
-  of: { readonly tenant: TenantId; readonly requester: Requester },
-): Operator[] =>
-  [...operators.values()].filter(
+  stage: Pick<Stage, 'approvers'>,
+  { tenant, requester }: { readonly tenant: TenantId; readonly requester: Requester },
+): number {
+  const people = peopleOf(operators);
+  const could = [...operators.values()].filter(
     (operator) =>
-      hasRoleFor(operator, 'approve', of.tenant) &&
+      hasRoleFor(operator, 'approve', tenant) &&
       isOfStage(operator.id, stage) &&
-      !asksForItself(operator, of.requester, operators),
+      !asksForItself(people(operator), requester),
   );
+  return new Set(could.map(people)).size;
+}
 
-const isOfStage = (id: string, { approvers }: { readonly approvers: readonly string[] }): boolean =>
+const isOfStage = (id: string, { approvers }: Pick<Stage, 'approvers'>): boolean =>
   approvers.length === 0 || approvers.includes(id);
+
+/** A held call as far as it concerns who may decide it. */
+export interface Decidable {
+  readonly tenant: TenantId;
+  readonly progress: Pick<Progress, 'plan' | 'stage' | 'votes' | 'grantOf'>;
+  readonly requester: Requester;
+}
 
 /** Why the person may not, undefined when they may: also when they are not registered any more. */
 export function whyNot(
   asked: { readonly step: DecisionStep; readonly by: Decider; readonly at: number },
   operators: Operators,
-  held: {
-    readonly tenant: TenantId;
-    readonly state: ApprovalState;
-    readonly progress: Pick<Progress, 'plan' | 'stage' | 'votes' | 'grantOf'>;
-    readonly requester: Requester;
-  },
+  held: Decidable,
 ): HeldFault | undefined {
   const { step, by } = asked;
-  const { plan, stage, votes } = held.progress;
   const operator = operators.get(by.id);
   if (operator === undefined || !hasRoleFor(operator, step, held.tenant)) return 'not_approver';
   if (step === 'revoke') return held.progress.grantOf === undefined ? 'not_found' : undefined;
   if (step === 'cancel' || step === 'acknowledge') return undefined;
-  if (step === 'approve' && asksForItself(operator, held.requester, operators)) return 'self';
-  const place = plan.stages[stage];
+  const { plan, stage, votes } = held.progress;
   const voted = votes.some((vote) => vote.by === by.id);
-  const ids = new Set(samePerson(operator, operators).map(({ id }) => id));
-  if (step === 'approve' && !voted && votes.some((vote) => ids.has(vote.by))) return 'voted';
+  const counts = step === 'approve' ? whyNoVote(operator, operators, held) : undefined;
+  if (counts !== undefined) return counts;
+  const place = plan.stages[stage];
   if (place === undefined || (!voted && !isOfStage(by.id, place))) return 'not_approver';
   return isSteppedUp(asked, plan) ? undefined : 'step_up';
+}
+
+/** Why this person's yes would not count. */
+function whyNoVote(
+  operator: Operator,
+  operators: Operators,
+  { progress: { votes }, requester }: Decidable,
+): HeldFault | undefined {
+  const person = peopleOf(operators)(operator);
+  if (asksForItself(person, requester)) return 'self';
+  const ids = new Set([...person].map(({ id }) => id));
+  const other = votes.find((vote) => ids.has(vote.by) && vote.by !== operator.id);
+  return other === undefined ? undefined : 'voted';
 }
 
 function isSteppedUp(

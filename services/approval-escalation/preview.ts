@@ -14,7 +14,7 @@ import { inTransaction } from '#host/database.ts';
 
 import { editsOf, requesterOf } from './edit.ts';
 import { readLeaf, readPayload } from './hold.ts';
-import { asksForItself } from './may-decide.ts';
+import { asksForItself, peopleOf } from './may-decide.ts';
 import type { Row } from './store.ts';
 
 /** One line of a list. */
@@ -46,6 +46,7 @@ export async function previewOf(
   const earlier = await earlierCalls(pool, row).catch(() => undefined);
   const edits = await editsOf(pool, row);
   const requester = requesterOf(row, edits);
+  const people = peopleOf(operators);
   const call = callOf(row);
   const { facts, progress } = row;
   const preview = {
@@ -62,7 +63,7 @@ export async function previewOf(
     earlier: earlier ?? [],
     asked: askedOf(progress),
     requesters: [...operators.values()]
-      .filter((operator) => asksForItself(operator, requester, operators))
+      .filter((operator) => asksForItself(people(operator), requester))
       .map(({ id }) => id),
     missing: [
       ...(call === undefined ? ['the call itself'] : []),

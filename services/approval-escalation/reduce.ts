@@ -188,7 +188,7 @@ function repeated({ state, progress }: Approval, step: Step): Reduced {
 }
 
 function approve(before: Approval, { by, via, grant }: ApproveStep, at: number): Reduced {
-  const { plan, stage, votes } = before.progress;
+  const { stage, votes } = before.progress;
   const earlier = votes.find((vote) => vote.by === by);
   if (earlier !== undefined) {
     return { is: before.state === 'approved' || earlier.stage === stage ? 'nothing' : 'voted' };
@@ -196,16 +196,19 @@ function approve(before: Approval, { by, via, grant }: ApproveStep, at: number):
   if (before.state === 'approved') return { is: 'ended' };
   const agreed = votes.length === 0 ? grant : before.progress.grant;
   if (grant !== undefined && !isDeepStrictEqual(grant, agreed)) return { is: 'differs' };
-  const all = [...votes, { by, stage, at, via }];
-  const count = all.filter((vote) => vote.stage === stage).length;
+  const progress = agreed === undefined ? before.progress : { ...before.progress, grant: agreed };
+  return counted({ ...before, progress }, { by, stage, at, via });
+}
+
+/** What one more yes makes of it. */
+function counted(before: Approval, vote: Vote): Reduced {
+  const { plan, stage } = before.progress;
+  const { by, via } = vote;
+  const votes = [...before.progress.votes, vote];
+  const count = votes.filter((one) => one.stage === stage).length;
   const full = count >= (plan.stages[stage]?.quorum ?? 1);
   const last = stage + 1 >= plan.stages.length;
-  const progress = {
-    ...before.progress,
-    ...(agreed === undefined ? {} : { grant: agreed }),
-    votes: all,
-    stage: full && !last ? stage + 1 : stage,
-  };
+  const progress = { ...before.progress, votes, stage: full && !last ? stage + 1 : stage };
   const actor = { by, via };
   if (!full || !last) return changed(before, { progress }, { event: 'voted', actor });
   return changed(

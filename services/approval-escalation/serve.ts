@@ -17,7 +17,8 @@ import type { Bus, Msg } from '#host/nats.ts';
 import { type DecideParts, decideHeld, withdrawHeld } from './decide.ts';
 import { readLeaf, readPayload } from './hold.ts';
 import { itemOf, previewOf } from './preview.ts';
-import { findByHandle, listGrants, listOpen, listRows } from './store.ts';
+import { listGrants } from './store-edits.ts';
+import { findByHandle, listOpen, listRows } from './store.ts';
 
 export interface ServeParts extends DecideParts {
   readonly keys: MacKeys;

@@ -6,17 +6,8 @@ import type { Logger } from '#host/log.ts';
 import { eventOf } from './event.ts';
 import { grantGiven } from './grant.ts';
 import { type Approval, type Happened, reduce, type Reduced, type Step, SYSTEM } from './reduce.ts';
-import {
-  findByHandle,
-  grantsOf,
-  type NewGrant,
-  type Place,
-  type Row,
-  takeEdit,
-  takeGranting,
-  takeStep,
-  takeUse,
-} from './store.ts';
+import { grantsOf, type NewGrant, takeEdit, takeGranting } from './store-edits.ts';
+import { findByHandle, type Place, type Row, takeStep, takeUse } from './store.ts';
 import type { Tell } from './tell.ts';
 
 export interface StepParts {

@@ -4,8 +4,8 @@
  */
 import type pg from 'pg';
 
-import type { ApprovalState, EditOf } from '#contracts/approval.ts';
-import { asApprovalId, type DecisionId, type TenantId } from '#contracts/ids.ts';
+import type { ApprovalState } from '#contracts/approval.ts';
+import type { DecisionId, TenantId } from '#contracts/ids.ts';
 import type { RecordLines } from '#contracts/record.ts';
 import type { ApprovalEvent } from '#contracts/subjects.ts';
 import { inTransaction } from '#host/database.ts';
@@ -36,7 +36,7 @@ export interface Place {
   readonly id: string;
 }
 
-interface Columns {
+export interface Columns {
   readonly tenant: TenantId;
   readonly id: string;
   readonly position: number;
@@ -57,13 +57,13 @@ const COLUMNS =
   'tenant, id, position, binding, state, step, expires_at, uses, used, progress, facts, leaf, payload, told';
 
 /** Without the records, which may be large: for what looks at many. */
-const LIGHT = COLUMNS.replace(' leaf, payload,', " '' as leaf, '' as payload,");
+export const LIGHT = COLUMNS.replace(' leaf, payload,', " '' as leaf, '' as payload,");
 
-function rowOf({ expires_at: expiresAt, leaf, payload, ...rest }: Columns): Row {
+export function rowOf({ expires_at: expiresAt, leaf, payload, ...rest }: Columns): Row {
   return { ...rest, expiresAt, lines: { leaf, payload } };
 }
 
-type Queryable = Pick<pg.Pool, 'query'>;
+export type Queryable = Pick<pg.Pool, 'query'>;
 
 /** The held call of an id that any of its holds was given. */
 export async function findByHandle(db: Queryable, { tenant, id }: Place): Promise<Row | undefined> {
@@ -105,7 +105,7 @@ export async function listOpen(
 }
 
 /** What is kept beside the state. */
-type Kept = Pick<Hold, 'tenant' | 'id' | 'binding' | 'facts' | 'summary' | 'lines'>;
+export type Kept = Pick<Hold, 'tenant' | 'id' | 'binding' | 'facts' | 'summary' | 'lines'>;
 
 /** Takes a hold. stored: it is new. attached: its call is held already, or was answered. known: it came before. */
 export type Taken = 'stored' | 'attached' | 'known';
@@ -155,7 +155,7 @@ async function stillAnswers(client: pg.PoolClient, place: Place, hold: Hold): Pr
   return rowCount !== 0;
 }
 
-async function attach(
+export async function attach(
   client: pg.PoolClient,
   { tenant, handle, id }: Place & { readonly handle: string },
 ): Promise<void> {
@@ -166,7 +166,7 @@ async function attach(
   ]);
 }
 
-async function insert(
+export async function insert(
   client: pg.PoolClient,
   { tenant, id, binding, facts, summary, lines }: Kept,
   { approval, event }: { readonly approval: Approval; readonly event: EventRow },
@@ -228,90 +228,6 @@ export async function takeStep(
     ],
   );
   return rows[0]?.changed === 1;
-}
-
-/** Takes the step that changes the arguments, and notes whose wish the call is that it names. */
-export async function takeEdit(
-  pool: pg.Pool,
-  before: Row,
-  edit: { readonly call: string; readonly by: string; readonly at: number },
-  step: { readonly next: Approval; readonly event: EventRow },
-): Promise<boolean> {
-  return inTransaction(pool, async (client) => {
-    if (!(await takeStep(client, before, step.next, step.event))) return false;
-    await client.query(
-      'insert into approval_edits (tenant, id, call, edited_by, at) values ($1, $2, $3, $4, $5)',
-      [before.tenant, before.id, edit.call, edit.by, edit.at],
-    );
-    return true;
-  });
-}
-
-/** Held calls that were changed into the call of this name since a time. @param call '' = of a row without a name */
-export async function editsInto(
-  db: Queryable,
-  {
-    tenant,
-    call,
-    since,
-  }: { readonly tenant: TenantId; readonly call: string; readonly since: number },
-): Promise<EditOf[]> {
-  const { rows } = await db.query<{ id: string; edited_by: string; at: number }>(
-    'select id, edited_by, at from approval_edits where tenant = $1 and call = $2 and at >= $3 order by at, id limit 64',
-    [tenant, call, since],
-  );
-  return rows.map(({ id, edited_by: by, at }) => ({ approval_id: asApprovalId(id), by, at }));
-}
-
-/** A grant that is not stored yet. */
-export interface NewGrant {
-  readonly held: Kept;
-  readonly approval: Approval;
-  readonly event: EventRow;
-}
-
-/** Takes the last yes together with the grant that it gives. */
-export async function takeGranting(
-  pool: pg.Pool,
-  before: Row,
-  step: { readonly next: Approval; readonly event: EventRow },
-  grant: NewGrant,
-): Promise<boolean> {
-  return inTransaction(pool, async (client) => {
-    if (!(await takeStep(client, before, step.next, step.event))) return false;
-    const { tenant, id } = grant.held;
-    await insert(client, grant.held, grant);
-    await attach(client, { tenant, handle: id, id });
-    return true;
-  });
-}
-
-/** Open grants of one scope, newest first. */
-export async function grantsOf(
-  db: Queryable,
-  tenant: TenantId,
-  binding: string,
-): Promise<readonly Place[]> {
-  const { rows } = await db.query<Place>(
-    `select tenant, id from approvals where tenant = $1 and state = 'approved'
-     and grant_of is not null and binding = $2 order by position desc`,
-    [tenant, binding],
-  );
-  return rows;
-}
-
-/** Grants that hold, newest first. */
-export async function listGrants(
-  db: Queryable,
-  tenant: TenantId,
-  { at, limit }: { readonly at: number; readonly limit: number },
-): Promise<Row[]> {
-  const { rows } = await db.query<Columns>(
-    `select ${LIGHT} from approvals where tenant = $1 and state = 'approved' and expires_at > $2
-     and used < uses and grant_of is not null order by position desc limit $3`,
-    [tenant, at, limit],
-  );
-  return rows.map(rowOf);
 }
 
 /** Takes a step that is the k-th use: once, however often the use is delivered. */

@@ -1,4 +1,4 @@
-// Thirty-two racers on each held call (approve, deny, cancel, supersede, expire, use), with a crash at any step of any
+// Thirty-two racers on each held call (approve, deny, edit, cancel, supersede, expire, use), with a crash at any step of any
 // of them: at most one release, and what is told in the end is what is stored. COUNTERSIGN_RACES sets how many races.
 
 import { randomBytes, randomInt } from 'node:crypto';
@@ -164,7 +164,7 @@ const DECIDERS: readonly Step[] = [
     return [approve, approve, approve];
   }),
   { is: 'deny', ...actor('ada'), reason: 'no' },
-  { is: 'deny', ...actor('grace'), reason: 'no' },
+  { is: 'edit', ...actor('grace'), arguments: '{}', call: 'other', reason: '' },
   { is: 'cancel', ...actor('ops'), reason: '' },
   { is: 'cancel', ...SYSTEM, reason: '' },
   { is: 'supersede' },
@@ -260,7 +260,7 @@ async function wrong(hold: Hold, released: number): Promise<string> {
   if (row.told !== row.step) return 'not everything is told';
   if (events.rows.some(({ step }, index) => step !== index + 1)) return 'a step is missing';
   const ends = names.filter((name) =>
-    ['denied', 'expired', 'cancelled', 'superseded', 'no_channel'].includes(name),
+    ['denied', 'edited', 'expired', 'cancelled', 'superseded', 'no_channel'].includes(name),
   );
   return ends.length > 1 ? `it ended ${ends.length} times` : '';
 }

@@ -56,6 +56,7 @@ const actor = (by: string) => ({ by, via: 'api' as const });
 const STEPS: readonly Step[] = [
   ...['ann', 'ben', 'cat'].map((by) => ({ is: 'approve' as const, ...actor(by) })),
   { is: 'deny', ...actor('ann'), reason: 'no' },
+  { is: 'edit', ...actor('ben'), arguments: '{}', call: 'other', reason: '' },
   { is: 'cancel', ...actor('ops'), reason: '' },
   { is: 'acknowledge', ...actor('ben') },
   { is: 'supersede' },
@@ -120,6 +121,8 @@ function wrong(before: World, after: World): string | undefined {
   const silent = state === 'expired' || state === 'superseded' || state === 'no_channel';
   if (silent && progress.endedBy !== SYSTEM.by) return 'silence is told as a person';
   if (state === 'denied' && progress.endedBy !== 'ann') return 'a no of nobody';
+  if (state === 'edited' && (progress.endedBy !== 'ben' || progress.edit !== '{}'))
+    return 'changed by nobody, or into nothing';
   return undefined;
 }
 
@@ -211,6 +214,30 @@ describe('tiers', () => {
       [LOOK, 400],
     ]);
     expect(told(late)).toEqual([400, 400]);
+  });
+});
+
+describe('a grant', () => {
+  const terms = { uses: 3, for_s: 60, bounds: [] };
+  const granting = (by: string, grant = terms): Step => ({ is: 'approve', ...actor(by), grant });
+  const two = heldCall(summary, plan([stage('two', 2)]));
+
+  it.each<[string, readonly Step[], string, object | undefined]>([
+    ['is of the first yes', [granting('ann'), approve('ben')], 'approved', terms],
+    ['is said by both alike', [granting('ann'), granting('ben')], 'approved', terms],
+    ['is not added later', [approve('ann'), granting('ben')], 'pending', undefined],
+    [
+      'is not changed later',
+      [granting('ann'), granting('ben', { ...terms, uses: 4 })],
+      'pending',
+      terms,
+    ],
+  ])('%s', (_, steps, state, grant) => {
+    const end = after(
+      two,
+      steps.map((step, index) => [step, index + 1]),
+    );
+    expect([end.state, end.progress.grant, end.uses]).toEqual([state, grant, 1]);
   });
 });
 
