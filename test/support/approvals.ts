@@ -19,6 +19,7 @@ import {
   parseHeldReply,
 } from '#contracts/held.ts';
 import { asApprovalId } from '#contracts/ids.ts';
+import { NOTE_ED25519, showSignerKey } from '#contracts/note.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import { readConfig } from '#host/config.ts';
 import { readMacKeys } from '#host/keys.ts';
@@ -133,6 +134,8 @@ export async function startApprovals(
     COUNTERSIGN_MAC_KEYS_FILE: world.macKeysFile,
     COUNTERSIGN_DATABASE_URL_FILE: await world.file(`${role}.url`, databaseUrl(role)),
   });
+  const logKey = { name: 'log.example/test', type: NOTE_ED25519, seed: randomBytes(32) };
+  const logKeyFile = await world.file('log.key', showSignerKey(logKey));
   const kept = async (start: Promise<Running>) => {
     const one = await start;
     running.push(one);
@@ -143,7 +146,11 @@ export async function startApprovals(
     return kept(startEscalation(readConfig(EscalationConfig, env), hooks));
   };
   const start = async () => {
-    const env = await environment('audit-chainer', 'countersign_chainer');
+    const env = {
+      ...(await environment('audit-chainer', 'countersign_chainer')),
+      COUNTERSIGN_LOG_KEY_FILE: logKeyFile,
+      COUNTERSIGN_WITNESS_POLICY_FILE: await world.file('witness-policy', 'quorum none\n'),
+    };
     return kept(startChainer(readConfig(ChainerConfig, env)));
   };
   const person: Approvals['person'] = (id, more = {}) =>
