@@ -215,7 +215,7 @@ function textIn(file: string): string {
 }
 
 /** The policy in a file. Throws CliError. */
-function policyIn(file: string): WitnessPolicy {
+export function policyIn(file: string): WitnessPolicy {
   try {
     return parseWitnessPolicy(readFileSync(file));
   } catch (cause) {

@@ -38,6 +38,7 @@ import {
   Upstream,
 } from './control.ts';
 import { DrillReport, DrillRequest } from './drill.ts';
+import { EXPORT_OPERATIONS } from './export-api.ts';
 import { FactSource } from './fact-source.ts';
 import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
 import { AgentClass } from './mode.ts';
@@ -353,6 +354,7 @@ export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [
   ADMIN_OPERATIONS,
   AUDIT_OPERATIONS,
   PROOF_OPERATIONS,
+  EXPORT_OPERATIONS,
   APPROVAL_OPERATIONS,
   ROLLOUT_OPERATIONS,
 ];

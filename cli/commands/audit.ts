@@ -2,6 +2,7 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 
+import { registerExport, type VerifyFolder, verifyFolder } from '#cli/audit-export.ts';
 import { registerProofs } from '#cli/audit-proof.ts';
 import {
   allRows,
@@ -45,6 +46,7 @@ export function register(program: Command): void {
   });
   registerList(audit);
   registerProofs(audit);
+  registerExport(audit);
   registerTail(audit);
   reachable(
     addVerb(audit, 'show <decision-id>', {
@@ -68,18 +70,28 @@ export function register(program: Command): void {
   reachable(
     addVerb(audit, 'verify', {
       summary:
-        'Fetch every row and check hashes, order and payloads here, trusting nobody. ' +
-        'Exit code 0 intact, 1 tampered with, 3 could not run.',
+        'Fetch every row and check hashes, order and payloads here, trusting nobody; or check an export, offline. ' +
+        'Exit code 0 intact, 1 tampered with, 3 could not run, 4 an export is incomplete.',
       examples: [
         ['./countersign audit verify', 'the whole chain of the tenant'],
         [
           './countersign audit verify --head 1200:sha256:…',
           'and it leads through the head written down then',
         ],
+        [
+          './countersign audit verify --export evidence --policy witness.policy',
+          'a folder, with no network, database or secret',
+        ],
       ],
     }),
   )
     .option('--head <sequence:hash>', 'a head that was written down earlier', headGiven)
+    .option('--export <folder>', 'an export instead of the running system')
+    .option('--policy <file>', 'of an export: keys of the log and of the witnesses, and how many')
+    .option(
+      '--against <file>',
+      'of an export: a checkpoint that you hold, or an earlier manifest.json',
+    )
     .action(verify);
 }
 
@@ -198,7 +210,11 @@ function endOfRecord({ leaf, about }: AuditRecord): string {
   return endOf({ verdict, forwards }, outcome?.['status'] as OutcomeStatus | undefined);
 }
 
-async function verify(options: Reach & { readonly head?: ChainHead }): Promise<void> {
+async function verify(
+  options: Reach & Partial<VerifyFolder> & { readonly head?: ChainHead },
+): Promise<void> {
+  const { export: folder } = options;
+  if (folder !== undefined) return verifyFolder({ ...options, export: folder });
   const admin = adminClient(options);
   const check = await checkChain(admin.tenant, rowLines(admin, 0), options.head).catch(
     (cause: unknown) => {

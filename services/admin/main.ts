@@ -21,6 +21,8 @@ import { changeRecorder } from './change.ts';
 import { AdminConfig } from './config.ts';
 import type { Deps } from './deps.ts';
 import { driller } from './drill.ts';
+import { exportReads } from './export-reads.ts';
+import { exportRoutes } from './exports.ts';
 import { authenticator, operatorsOf } from './operators.ts';
 import { bootstrapOperators, readOperators } from './persons.ts';
 import { policyBuilder } from './policies.ts';
@@ -83,6 +85,7 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
       adminRoutes,
       auditRoutes(audit?.reads),
       proofRoutes(audit?.proofs),
+      exportRoutes(audit?.exports),
       approvalRoutes(held),
       rolloutRoutes(audit?.seen),
     ];
@@ -138,6 +141,7 @@ function openAudit(config: AdminConfig, log: Logger) {
   return {
     reads: auditReads(database),
     seen: seenReader(database),
+    exports: exportReads(pool),
     proofs: proofReads(pool),
     fault: watch.fault,
     close: async () => {

@@ -62,14 +62,16 @@ async function proofOf(
   return { kind: 'proof', text: recordProof(row, { index, path, checkpoint: checkpoint.note }) };
 }
 
-/** The newest witnessed checkpoint, its note with all cosignatures. */
-async function newestWitnessed(
+/** The newest witnessed checkpoint up to a size, its note with all cosignatures. */
+export async function newestWitnessed(
   database: Database,
+  sizeMax = Number.MAX_SAFE_INTEGER,
 ): Promise<{ readonly size: number; readonly note: string } | undefined> {
   const { rows } = await database.query<{ size: number; note: string; lines: string | null }>(
     `select size, note,
        (select string_agg(line, '' order by key) from cosignatures where cosignatures.size = newest.size) as lines
-     from checkpoints as newest where witnessed_at is not null order by size desc limit 1`,
+     from checkpoints as newest where witnessed_at is not null and size <= $1 order by size desc limit 1`,
+    [sizeMax],
   );
   const [row] = rows;
   return row && { size: row.size, note: row.note + (row.lines ?? '') };

@@ -45,6 +45,17 @@ export const inclusionProof = (
   size: number,
 ): Promise<readonly Uint8Array[]> => hashesFor(database, inclusionSteps(index, size));
 
+/** Proofs that each of these leaves stands in the tree of `size` leaves, with one look at its tiles. */
+export async function inclusionProofs(
+  database: Database,
+  indexes: readonly number[],
+  size: number,
+): Promise<readonly (readonly Uint8Array[])[]> {
+  const steps = indexes.map((index) => inclusionSteps(index, size));
+  const hashOf = await hashesOf(database, steps.flat());
+  return steps.map((of) => proofOf(of, hashOf));
+}
+
 /** Proof that the tree of `size` leaves continues the one of `old`. */
 export const consistencyProof = (
   database: Database,
@@ -52,17 +63,23 @@ export const consistencyProof = (
   size: number,
 ): Promise<readonly Uint8Array[]> => hashesFor(database, consistencySteps(old, size));
 
-async function hashesFor(
+const hashesFor = async (
   database: Database,
   steps: readonly ProofStep[],
-): Promise<readonly Uint8Array[]> {
+): Promise<readonly Uint8Array[]> => proofOf(steps, await hashesOf(database, steps));
+
+/** The hashes of all subtrees of these steps, read from their tiles. */
+async function hashesOf(
+  database: Database,
+  steps: readonly ProofStep[],
+): Promise<HashOf<Uint8Array>> {
   const tiles = new Map(
     steps.flat().map((subtree) => {
       const { tile } = placeOf(subtree);
       return [`${tile.level}/${tile.index}`, tile];
     }),
   );
-  return proofOf(steps, hashesIn(await readTiles(database, [...tiles.values()])));
+  return hashesIn(await readTiles(database, [...tiles.values()]));
 }
 
 export async function readTiles(

@@ -1,0 +1,264 @@
+// `audit export` and `audit verify --export`: what an auditor takes away, and how he checks it without us.
+
+import { type Command, Option } from 'commander';
+
+import { policyIn } from '#cli/audit-proof.ts';
+import { timeGiven } from '#cli/audit-rows.ts';
+import { adminClient, reachable, type Reach } from '#cli/client.ts';
+import {
+  appendRows,
+  type Begun,
+  begunIn,
+  exportFiles,
+  finish,
+  keepHeader,
+} from '#cli/export-folder.ts';
+import { readText } from '#cli/given.ts';
+import { linesOf } from '#cli/lines.ts';
+import { CliError, EXIT, paint, print, printJson, progress } from '#cli/output.ts';
+import { visible } from '#cli/untrusted.ts';
+import { addVerb } from '#cli/verb.ts';
+import { parseSize } from '#contracts/checkpoint.ts';
+import { type ExportHeader, parseHeader } from '#contracts/export.ts';
+import {
+  type ExportFinding,
+  type ExportVerdict,
+  type Verified,
+  verifyExport,
+} from '#contracts/verify-export.ts';
+import type { WitnessPolicy } from '#contracts/witness-policy.ts';
+import { type OpenedCheckpoint, openCheckpoint } from '#contracts/witnessed.ts';
+
+interface ExportOptions extends Reach {
+  readonly out: string;
+  readonly format: 'ndjson' | 'csv';
+  readonly from?: string;
+  readonly to?: string;
+  readonly agent?: string;
+  readonly verdict?: string;
+  readonly payloads?: true;
+  readonly since?: string;
+  readonly why?: string;
+}
+
+export function registerExport(audit: Command): void {
+  reachable(
+    addVerb(audit, 'export', {
+      summary:
+        'Write rows of the chain into a folder, with the checkpoint and the proofs that let anybody verify them offline. ' +
+        'Nothing is capped; broken off, the same command goes on. Each export is an event in the chain.',
+      examples: [
+        ['./countersign audit export --out evidence', 'every row up to the newest witnessed head'],
+        [
+          './countersign audit export --out july --from 2026-07-01T00:00:00Z --to 2026-08-01T00:00:00Z',
+          'a gapless part',
+        ],
+        [
+          './countersign audit export --out blocked --verdict block --format csv',
+          'a selection, also as a table',
+        ],
+      ],
+    }),
+  )
+    .requiredOption('--out <folder>', 'where to write it')
+    .addOption(
+      new Option('--format <format>', 'csv = a table beside the rows')
+        .choices(['ndjson', 'csv'])
+        .default('ndjson'),
+    )
+    .option('--from <time>', 'rows from this time on: 2h, 7d, or RFC 3339', timeGiven)
+    .option('--to <time>', 'rows before this time', timeGiven)
+    .option('--agent <agent>', 'only decisions about this agent')
+    .option('--verdict <verdict>', 'only decisions with this verdict')
+    .option('--payloads', 'with payloads in plain text; takes the role "operator"')
+    .option(
+      '--since <file>',
+      'a checkpoint that you hold: also prove that the log has only grown since',
+    )
+    .option('--why <words>', 'what it is for; recorded with the event')
+    .action(exportRows);
+}
+
+async function exportRows(options: ExportOptions): Promise<void> {
+  const { out, format } = options;
+  const begun = await begunIn(out);
+  if (begun.rows > 0) progress(`going on behind row ${begun.after}`);
+  const response = await adminClient(options).tenantGet(`audit/export?${queryOf(options, begun)}`);
+  const lines = linesOf(response.body as unknown as AsyncIterable<Uint8Array>)[
+    Symbol.asyncIterator
+  ]();
+  const header = parseHeader(((await lines.next()).value as string | undefined) ?? '');
+  if (header === undefined) throw new CliError('The answer does not begin with a header.');
+  await keepHeader(out, begun, header);
+  const taken = { rows: 0, ended: false };
+  await appendRows(out, rowsIn(lines, taken)).catch((cause: unknown) => {
+    throw brokenOff(begun.rows + taken.rows, { cause });
+  });
+  const count = begun.rows + taken.rows;
+  if (!taken.ended) throw brokenOff(count);
+  await finish(out, header, { count, csv: format === 'csv' });
+  if (options.json === true) printJson({ folder: out, rows: count, ...summaryOf(header) });
+  else tellExport(out, count, header);
+}
+
+const brokenOff = (rows: number, options: { cause?: unknown } = {}): CliError =>
+  new CliError(`Broken off after ${rows} rows.`, { ...options, help: 'the same command goes on' });
+
+function queryOf(options: ExportOptions, { header, after }: Begun): string {
+  const { from, to, agent, verdict, payloads, since, why } =
+    header?.filters === undefined ? options : { ...options, ...header.filters }; // relative times were resolved when it began
+  const size = header === undefined ? undefined : header.checkpoint.split('\n', 2)[1];
+  const asked = {
+    from,
+    to,
+    agent,
+    verdict,
+    payloads: payloads === true ? 'true' : undefined,
+    since: since === undefined ? undefined : String(sizeIn(since)),
+    why,
+    size,
+    after: after > 0 ? String(after) : undefined,
+  };
+  const given = Object.entries(asked).filter(
+    (one): one is [string, string] => one[1] !== undefined,
+  );
+  return new URLSearchParams(given).toString();
+}
+
+function sizeIn(file: string): number {
+  const size = parseSize(noteIn(file).split('\n', 2)[1] ?? '');
+  if (size !== undefined) return size;
+  throw new CliError(`${file} is no checkpoint.`, { exitCode: EXIT.misuse });
+}
+
+/** A checkpoint that was kept: a note, or the manifest of an earlier export. */
+function noteIn(file: string): string {
+  const text = readText(file);
+  try {
+    const { checkpoint } = JSON.parse(text) as { readonly checkpoint?: unknown };
+    return typeof checkpoint === 'string' ? checkpoint : text;
+  } catch {
+    return text;
+  }
+}
+
+async function* rowsIn(
+  lines: AsyncIterator<string>,
+  taken: { rows: number; ended: boolean },
+): AsyncGenerator<string> {
+  let told = Date.now();
+  for (;;) {
+    const next = await lines.next();
+    if (next.done === true) return;
+    if (next.value.startsWith('{"end":')) {
+      taken.ended = true;
+      return;
+    }
+    taken.rows += 1;
+    if (Date.now() - told > PROGRESS_MS) {
+      told = Date.now();
+      progress(`${taken.rows} rows`);
+    }
+    yield next.value;
+  }
+}
+
+const PROGRESS_MS = 2_000;
+
+const summaryOf = ({ tenant, completeness, first, last, head }: ExportHeader) => ({
+  tenant,
+  completeness,
+  first,
+  last,
+  head: { sequence: head.sequence, hash: head.hash },
+});
+
+function tellExport(out: string, count: number, header: ExportHeader): void {
+  const { tenant, completeness, first, last } = header;
+  print(
+    `${out}: ${count} rows of ${visible(tenant)}, ${COVERS[completeness]} (${first} to ${last})`,
+  );
+  print(`  verify  ./countersign audit verify --export ${out} --policy POLICY`);
+}
+
+const COVERS: Readonly<Record<Verified['completeness'], string>> = {
+  whole: 'all up to the witnessed head',
+  range: 'gapless between two rows',
+  selection: 'a selection: each row is proved, that none is left out is not',
+};
+
+export interface VerifyFolder {
+  readonly export: string;
+  readonly policy?: string;
+  readonly against?: string;
+  readonly json?: true;
+}
+
+/** Exit code of an export from which something is missing that it takes to call it intact. */
+export const INCOMPLETE = 4;
+
+/** Verifies a folder offline and sets the exit code: 0 intact, 1 tampered with, 4 incomplete. Throws CliError: 2 or 3. */
+export async function verifyFolder(options: VerifyFolder): Promise<void> {
+  const { policy: file, against, export: dir } = options;
+  if (file === undefined)
+    throw new CliError('Who is believed?', { exitCode: EXIT.misuse, help: 'add --policy FILE' });
+  const policy = policyIn(file);
+  const held = against === undefined ? undefined : heldIn(against, policy);
+  const verdict = await verifyExport(exportFiles(dir), policy, held);
+  if (options.json === true) printJson(shown(verdict));
+  else tellVerdict(dir, verdict);
+  if (verdict.verdict === 'tampered') process.exitCode = EXIT.finding;
+  if (verdict.verdict === 'incomplete') process.exitCode = INCOMPLETE;
+}
+
+function heldIn(file: string, policy: WitnessPolicy): OpenedCheckpoint {
+  const opened = openCheckpoint(noteIn(file), policy);
+  if (opened?.witnessed === true) return opened;
+  throw new CliError(`${file} holds no checkpoint that this policy believes.`, {
+    exitCode: EXIT.misuse,
+    help: 'a checkpoint that you kept, or the manifest.json of an export that you verified',
+  });
+}
+
+function shown(verdict: ExportVerdict): object {
+  if (verdict.verdict !== 'intact') return verdict;
+  const { under, ...proved } = verdict.proved;
+  return {
+    verdict: 'intact',
+    ...proved,
+    log: under.checkpoint.origin,
+    size: under.checkpoint.size,
+    witnesses: under.cosigners.map(({ witness, seconds }) => ({ witness, at: when(seconds) })),
+  };
+}
+
+const when = (seconds: number): string => new Date(seconds * 1_000).toISOString();
+
+function tellVerdict(dir: string, verdict: ExportVerdict): void {
+  if (verdict.verdict !== 'intact') {
+    tellFinding(verdict.verdict, verdict.finding);
+    return;
+  }
+  const { tenant, completeness, rows, first, last, payloads, erased, under } = verdict.proved;
+  print(paint('green', `intact: ${rows} rows of ${visible(tenant)} in ${dir}`));
+  print(`  rows       ${first} to ${last}, ${COVERS[completeness]}`);
+  if (payloads + erased > 0) print(`  payloads   ${payloads} as committed to, ${erased} erased`);
+  print(`  log        ${visible(under.checkpoint.origin)}, ${under.checkpoint.size} leaves`);
+  for (const { witness, seconds } of under.cosigners)
+    print(`  witnessed  by ${visible(witness)} at ${when(seconds)}`);
+  if (under.cosigners.length === 0)
+    print(
+      `  witnessed  by nobody: the policy asks for none, so the owner of the log could have rewritten it`,
+    );
+}
+
+function tellFinding(verdict: 'tampered' | 'incomplete', finding: ExportFinding): void {
+  const { file, line, sequence, kind, detail } = finding;
+  const place = [
+    `${file}${line > 0 ? ` line ${line}` : ''}`,
+    ...(sequence > 0 ? [`row ${sequence}`] : []),
+  ].join(', ');
+  const what = verdict === 'tampered' ? 'tampered with' : 'incomplete';
+  print(paint('red', `${what}: ${place}: ${kind}`));
+  if (detail !== '') print(`  ${visible(detail)}`);
+}
