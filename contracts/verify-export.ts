@@ -313,9 +313,9 @@ async function checkCsv(files: ExportFiles): Promise<void> {
   let line = 0;
   const expect = async (text: string | undefined) => {
     line += 1;
-    const { value, done } = await csv.next();
-    const same = text === undefined ? done === true : done !== true && value === text;
-    if (!same) throw new Fault('csv_wrong', { file: CSV_FILE, line });
+    const next = await csv.next();
+    const found = next.done === true ? undefined : next.value;
+    if (found !== text) throw new Fault('csv_wrong', { file: CSV_FILE, line });
   };
   await expect(CSV_HEADING);
   for await (const { row } of rowsOf(rows))
