@@ -14,6 +14,7 @@ import { HeldAsk } from './held.ts';
 import { OutcomeLeaf } from './outcome.ts';
 import { Payload } from './payload.ts';
 import { PolicyOutput } from './policy.ts';
+import { SealedCheckpoint } from './sealed.ts';
 import { STREAMS } from './streams.ts';
 import { APPROVAL_EVENTS, HEADERS, HELD_QUEUE, WORKER_QUEUE } from './subjects.ts';
 
@@ -40,6 +41,7 @@ const LINES: Readonly<Record<string, readonly [schema: TSchema, what: string]>> 
     'Second line of every record: sections with the salts of their commitments. A decision has `input` (policy-input) and `evidence`, an outcome `detail`, a control event `value`, an event of a held call `value` (approval-value).',
   ],
   'chain-entry': [ChainEntry, 'What the hash of a chain row covers.'],
+  'sealed-checkpoint': [SealedCheckpoint, 'A checkpoint that has met the witness policy.'],
   'policy-output': [PolicyOutput, 'The only answer of a policy that counts.'],
   'control-values': [
     Type.Object(
@@ -136,6 +138,15 @@ const CHANNELS: Readonly<Record<string, Channel>> = {
     writer: 'ingress',
     readers: ['audit-chainer'],
   },
+  sealedCheckpoints: {
+    address: 'v1.sealed._platform.checkpoint',
+    description: 'Each checkpoint that witnesses have cosigned; at least once, in order.',
+    lines: ['sealed-checkpoint'],
+    parameters: [],
+    stream: 'SEALED',
+    writer: 'audit-chainer',
+    readers: [],
+  },
   control: {
     address: 'v1.control.{tenant}.{kind}',
     description: 'A change by a person or a system, one in each message.',
@@ -168,11 +179,14 @@ const MAC_HEADERS = {
   },
 };
 
+/** Readers of the feed have no key to check a MAC with: what is in it bears signatures. */
+const hasMac = ({ stream }: Channel): boolean => stream !== undefined && stream !== 'SEALED';
+
 function messageOf(channel: Channel): object {
   return {
     contentType: 'application/x-ndjson',
     description: `Lines in turn: ${channel.lines.join(', ')}.`,
-    ...(channel.stream === undefined ? {} : { headers: MAC_HEADERS }),
+    ...(hasMac(channel) ? { headers: MAC_HEADERS } : {}),
     payload: { oneOf: channel.lines.map((line) => ({ $ref: `./schemas/${line}.schema.json` })) },
   };
 }

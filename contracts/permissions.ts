@@ -118,6 +118,9 @@ function publishes(): Record<string, readonly string[]> {
         `$JS.API.CONSUMER.LIST.${stream}`,
       ]),
       'v1.control._platform.alert',
+      SUBJECTS.sealed,
+      streamInfo('SEALED'),
+      `$JS.API.DIRECT.GET.SEALED.${SUBJECTS.sealedCheckpoints}`,
     ],
     'approval-escalation': [
       ...['admin', 'ingress', 'notifier'].map((asker) => `${inboxPrefix(asker)}.>`),

@@ -16,6 +16,8 @@ export interface StreamSpec {
   /** 0 = kept until purged behind the chain. */
   readonly ageMaxMs: number;
   readonly counter: boolean;
+  /** A feed of what stands elsewhere: a full one lets its oldest messages go. */
+  readonly feed?: true;
   readonly purpose: string;
 }
 
@@ -45,6 +47,11 @@ export const STREAMS = {
   OUTCOMES: spool([SUBJECTS.outcomes], 1024 * MIB, 'what became of allowed calls'),
   APPROVALS: spool([SUBJECTS.approvals], 512 * MIB, 'steps of held calls'),
   CONTROL: spool([SUBJECTS.controls], 2048 * MIB, 'changes by people and systems'),
+  SEALED: {
+    ...spool([SUBJECTS.sealed], 1024 * MIB, 'what is under witnessed checkpoints, for SIEMs'),
+    ageMaxMs: 7 * DAY_MS,
+    feed: true,
+  },
   COUNT_MINUTE: counter('minute', 10 * MINUTE_MS),
   COUNT_HOUR: counter('hour', 3 * HOUR_MS),
   COUNT_DAY: counter('day', 3 * DAY_MS),

@@ -82,6 +82,8 @@ export const SUBJECTS = {
   holds: 'v1.decision.hold.>',
   control: (tenant: TenantId, kind: ControlKind) => `v1.control.${tenant}.${kind}`,
   controls: 'v1.control.>',
+  /** Checkpoints that are witnessed (contracts/sealed.ts). */
+  sealedCheckpoints: 'v1.sealed._platform.checkpoint',
   sealed: 'v1.sealed.>',
   /** Budget counter of one scope in one window; the window's start is part of the subject, so nothing ever resets. */
   counter: (window: BudgetWindow, tenant: TenantId, scope: string, start: number) =>

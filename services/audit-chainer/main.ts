@@ -14,6 +14,7 @@ import type { Origin } from './admit.ts';
 import type { Appended } from './append.ts';
 import { type Chaining, chainStream } from './chaining.ts';
 import { ChainerConfig } from './config.ts';
+import { startFeed } from './feed.ts';
 import { watchLag } from './lag.ts';
 import { introduceLogKey, readLogKey } from './log-key.ts';
 import { CHAINED, sealedThrough } from './sealed-through.ts';
@@ -50,7 +51,7 @@ export async function start(
     monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
   });
   add('bus', bus.close);
-  const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, CHAINED.length + 4);
+  const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, CHAINED.length + 6);
   add('pool', () => pool.end());
   const database = watchDatabase(pool, SCHEMA, log);
 
@@ -68,7 +69,9 @@ export async function start(
   }
   const alone = quorumMet(policy.quorum, () => false);
   if (alone) log.warn(UNWITNESSED);
-  const witnesses = startWitnesses({ pool, policy, log, onWitnessed: () => {} });
+  const feed = startFeed({ bus, pool, database, log });
+  add('feed', feed.close);
+  const witnesses = startWitnesses({ pool, policy, log, onWitnessed: feed.wake });
   add('witnesses', witnesses.close);
   const sealing = startSealing({
     bus,
@@ -79,7 +82,7 @@ export async function start(
     beforeFirst: () => introduceLogKey(pool, signer),
     onSealed: async ({ size }) => {
       if (alone) await markWitnessed(pool, size);
-      witnesses.wake();
+      (alone ? feed : witnesses).wake();
     },
   });
   add('sealing', sealing.stop);

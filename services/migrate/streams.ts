@@ -49,7 +49,10 @@ function streamConfig(spec: StreamSpec, options: StreamOptions): Record<string, 
           max_msgs_per_subject: 1,
           duplicate_window: TAKE_KNOWN_MS * NANOS,
         }
-      : { discard: DiscardPolicy.New, duplicate_window: DUPLICATE_WINDOW_MS * NANOS }),
+      : {
+          discard: spec.feed === true ? DiscardPolicy.Old : DiscardPolicy.New,
+          duplicate_window: DUPLICATE_WINDOW_MS * NANOS,
+        }),
   };
 }
 

@@ -81,6 +81,10 @@ test('describes itself to tools', async () => {
     postgres: url('postgres'),
     upstream: url('http'),
     durability: 'power-cut',
+    witnessing: {
+      witnesses: [{ witness: 'local', size: expect.any(Number), fault: '' }],
+      unwitnessed_seconds: expect.any(Number),
+    },
     services: expect.any(Array),
     demo: {
       tenant: 'demo',

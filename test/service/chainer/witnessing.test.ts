@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { anyFreePort } from '#cli/local/ports.ts';
 import { showVerifierKey } from '#contracts/note.ts';
 import { checkRecordProof, RECORD_PROOF_BYTES_MAX } from '#contracts/record-proof.ts';
+import type { SealedCheckpoint } from '#contracts/sealed.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import { parseWitnessPolicy } from '#contracts/witness-policy.ts';
 import { openCheckpoint } from '#contracts/witnessed.ts';
@@ -141,6 +142,34 @@ test('every witness of the policy cosigns, a record is proved by itself, and onl
   } finally {
     await admin.end();
   }
+});
+
+test('every witnessed checkpoint is in the feed once, in order, also after a restart', async () => {
+  await startOne();
+  await decide('acme');
+  const fed = async () => {
+    const sizes: number[] = [];
+    const { state } = await evidence.bus.jsm.streams.info('SEALED');
+    for (let seq = 1; seq <= state.last_seq; seq += 1) {
+      const message = await evidence.bus.jsm.direct.getMessage('SEALED', { seq });
+      const event = message?.json<SealedCheckpoint>();
+      const opened = openCheckpoint(event?.note ?? '', parseWitnessPolicy(policy));
+      expect(opened?.checkpoint.size).toBe(event?.size);
+      sizes.push(event?.size ?? 0);
+    }
+    return sizes;
+  };
+  const witnessed = async () => {
+    const rows = await evidence.query<{ size: string }>(
+      'select size from checkpoints where witnessed_at is not null order by size',
+    );
+    return rows.map(({ size }) => Number(size));
+  };
+  await evidence.drained();
+  await evidence.sealed();
+  const all = await witnessed();
+  expect(all.length).toBeGreaterThan(1);
+  expect(await whileWaiting(fed, (sizes) => sizes.length >= all.length)).toEqual(all);
 });
 
 test('without a witness the chains grow on; it is told, and made up for when the witness is back', async () => {
