@@ -85,6 +85,8 @@ export const CallEnvelope = Type.Object(
     /** True = with a receipt (receipt.ts). */
     receipt: Type.Optional(Type.Boolean()),
     call_id: Type.Optional(name(CALL_ID_MAX)),
+    /** True where the ingress comes back for a held call: only a yes to exactly this call counts, never a grant. */
+    resumes: Type.Optional(Type.Boolean()),
     intent: Type.Optional(DeclaredIntent),
     task_id: Type.Optional(name(128)),
     session_id: Type.Optional(name(256)),

@@ -97,6 +97,12 @@ export function eligible(
 const isOfStage = (id: string, { approvers }: Pick<Stage, 'approvers'>): boolean =>
   approvers.length === 0 || approvers.includes(id);
 
+interface Asked {
+  readonly step: DecisionStep;
+  readonly by: Decider;
+  readonly at: number;
+}
+
 /** A held call as far as it concerns who may decide it. */
 export interface Decidable {
   readonly tenant: TenantId;
@@ -105,16 +111,22 @@ export interface Decidable {
 }
 
 /** Why the person may not, undefined when they may: also when they are not registered any more. */
-export function whyNot(
-  asked: { readonly step: DecisionStep; readonly by: Decider; readonly at: number },
-  operators: Operators,
-  held: Decidable,
-): HeldFault | undefined {
+export function whyNot(asked: Asked, operators: Operators, held: Decidable): HeldFault | undefined {
   const { step, by } = asked;
   const operator = operators.get(by.id);
   if (operator === undefined || !hasRoleFor(operator, step, held.tenant)) return 'not_approver';
   if (step === 'revoke') return held.progress.grantOf === undefined ? 'not_found' : undefined;
   if (step === 'cancel' || step === 'acknowledge') return undefined;
+  return whyNotNow(asked, { operator, operators }, held);
+}
+
+/** The same of a yes, a no or a change, by somebody with the role. */
+function whyNotNow(
+  asked: Asked,
+  { operator, operators }: { readonly operator: Operator; readonly operators: Operators },
+  held: Decidable,
+): HeldFault | undefined {
+  const { step, by } = asked;
   const { plan, stage, votes } = held.progress;
   const voted = votes.some((vote) => vote.by === by.id);
   const counts = step === 'approve' ? whyNoVote(operator, operators, held) : undefined;

@@ -42,6 +42,8 @@ export interface Governed {
   readonly args: JsonObject;
   /** JSON text for the upstream. @param receipt of the decision, if there is one */
   readonly body: (receipt?: string) => string;
+  /** It is a held call that is come back for. */
+  readonly resumes?: boolean;
   /** A stream that lives until its client ends it. */
   readonly listens: boolean;
   /** What the caller gets instead of a result, or of an error, of the upstream; by default just that. */
@@ -55,12 +57,13 @@ export interface Governed {
 /** Asks a worker. @throws Fault for what was never judged */
 export async function judge(
   exchange: Exchange,
-  { message, action, args }: Governed,
+  { message, action, args, resumes }: Governed,
 ): Promise<Decided> {
   const callId = callIdOf(message);
   const answer = await exchange.parts.ask(exchange.caller, {
     ...callOf(exchange),
     ...(callId === undefined ? {} : { call_id: callId }),
+    ...(resumes === true ? { resumes } : {}),
     ask: 'decide',
     tool: action,
     forwards: true,

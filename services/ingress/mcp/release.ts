@@ -81,6 +81,7 @@ function governedBy(
     args,
     body: (receipt) => forwarded(message, { arguments: args }, receipt),
     listens: false,
+    resumes: true,
     wrap: (answer) =>
       'error' in answer
         ? { ...taskOf(task, 'failed', 'The tool server failed.'), error: answer['error'] ?? {} }

@@ -117,6 +117,25 @@ describe('the handle of a held call', () => {
     expect((await poll(other.approval_handle, 10)).body).toMatchObject({ state: 'cancelled' });
   });
 
+  test('tells what a person changed it into; that is judged anew, and runs by the yes of another', async () => {
+    const paid = fresh();
+    const held = await ask(paid);
+    await approvals.edit(held.approval_id, { amount: 1_000_000 + paid });
+    expect((await poll(held.approval_handle, 10)).body).toMatchObject({
+      state: 'edited',
+      next: 'stop',
+      note: `So it is right. Changed arguments: {"amount":${1_000_000 + paid}}`,
+      edited: { arguments: { amount: 1_000_000 + paid } },
+    });
+    expect((await ask(paid)).reason.code).toBe('approval.edited');
+    const changed = await ask(1_000_000 + paid);
+    expect(changed.verdict).toBe('escalate');
+    await approvals.approve(changed.approval_id, 'grace');
+    await approvals.until(changed.approval_id, 'approved');
+    expect((await ask(1_000_000 + paid)).verdict).toBe('allow');
+    expect((await ask(1_000_000 + paid)).reason.code).toBe('approval.used');
+  });
+
   test('is of no use to anybody else, nor changed, nor made up', async () => {
     const held = await ask(fresh());
     const mallory = await gateway.world.identity({ sub: 'mallory@example.com' });
@@ -194,6 +213,44 @@ describe('the task of a held call', () => {
     await approvals.step(id, step, 'ada', 'No.');
     await approvals.until(id, step === 'deny' ? 'denied' : 'cancelled');
     expect((await get(result.taskId)).body.result).toMatchObject(expected);
+  });
+
+  test('runs once by its own approval, also while a grant would cover it again', async () => {
+    upstream.received.splice(0);
+    const paid = fresh();
+    const { result } = (await send(pay(paid, TASKS))).body;
+    const id = approvalIn(result);
+    await approvals.approve(id, 'ada', {
+      uses: 20,
+      for_s: 600,
+      bounds: [{ path: '/amount', min: paid, max: paid }],
+    });
+    await approvals.until(id, 'approved');
+    for (let round = 0; round < 4; round++) {
+      await Promise.all(Array.from({ length: 8 }, () => get(result.taskId)));
+    }
+    expect(upstream.received.length).toBe(1);
+    expect((await ask(paid)).verdict).toBe('allow');
+  });
+
+  test('that a person changed says what into, and runs nothing', async () => {
+    upstream.received.splice(0);
+    const { result } = (await send(pay(fresh(), TASKS))).body;
+    const id = approvalIn(result);
+    await approvals.until(id, 'pending');
+    await approvals.edit(id, { amount: 2_000_000 });
+    await approvals.until(id, 'edited');
+    const told = (await get(result.taskId)).body.result;
+    expect(told).toMatchObject({ status: 'completed', result: { isError: true } });
+    expect(told.result.content[0].text).toContain('Changed arguments: {"amount":2000000}');
+    expect(upstream.received).toEqual([]);
+  });
+
+  test('that is updated goes on: it asks nothing of its client', async () => {
+    const { result } = (await send(pay(fresh(), TASKS))).body;
+    const update = modern('tasks/update', { taskId: result.taskId, inputResponses: {} }, TASKS);
+    expect((await send(update)).body.result).toMatchObject({ resultType: 'complete' });
+    expect((await get(result.taskId)).body.result).toMatchObject({ status: 'working' });
   });
 
   test('can be withdrawn by its own agent', async () => {
