@@ -4,8 +4,9 @@
  */
 import { createPrivateKey, createPublicKey, hash, type KeyObject, sign, verify } from 'node:crypto';
 
-/** Signature types of vkeys that are understood here. */
+/** Signature type of a vkey: Ed25519 over the text. */
 export const NOTE_ED25519 = 0x01;
+/** Signature type of a vkey: Ed25519 over the text at a time, of a witness. */
 export const COSIGNATURE_ED25519 = 0x04;
 
 /** A public key with the name that its signature lines bear. */
@@ -46,6 +47,7 @@ const TIME_BYTES = 8;
 const SIGNATURE_BYTES = 64;
 /** At least 16 must be accepted; each may have nearly 5 KB. */
 const SIGNATURES_MAX = 64;
+/** Longer texts are no notes. */
 export const NOTE_CHARS_MAX = 512 * 1024;
 const PRIVATE = 'PRIVATE+KEY+';
 const DASH = '\u2014 ';
@@ -65,6 +67,7 @@ export function parseVerifierKey(vkey: string): VerifierKey | undefined {
   return key.id === id ? key : undefined;
 }
 
+/** The text of a public key, a vkey. */
 export const showVerifierKey = ({ name, id, type, publicKey }: VerifierKey): string =>
   `${name}+${id}+${Buffer.from([type, ...publicKey]).toString('base64')}`;
 
@@ -93,6 +96,7 @@ export function parseSignerKey(text: string, type: number): SignerKey | undefine
   return verifierKeyOf(plain).id === id ? { ...plain, type } : undefined;
 }
 
+/** The text of a private key, as parseSignerKey reads it. Secret. */
 export function showSignerKey({ name, seed }: SignerKey): string {
   const { id } = verifierKeyOf({ name, type: NOTE_ED25519, seed });
   return `${PRIVATE}${name}+${id}+${Buffer.from([NOTE_ED25519, ...seed]).toString('base64')}`;

@@ -9,6 +9,7 @@ const text = { answer: Type.Unsafe<Response>({ type: 'string' }), media: 'text/p
 /** What concerns the log as a whole takes an operator of all tenants: its size tells how much all of them do. */
 const wholeLog = { role: 'operator', platformRole: 'operator' } as const;
 
+/** Operations of proofs. */
 export const PROOF_OPERATIONS = {
   getProof: {
     ...read,

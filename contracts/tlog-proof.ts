@@ -25,6 +25,7 @@ const PATH_HASHES_MAX = 63;
 /** Longer texts are no proofs; ours have at most 4 KiB. */
 const CHARS_MAX = 256 * 1024;
 
+/** The text of a proof, the content of its file. */
 export function tlogProofText({ extra, index, path, checkpoint }: TlogProof): string {
   const lines = [MAGIC];
   if (extra.length > 0) lines.push(`extra ${base64(extra)}`);
