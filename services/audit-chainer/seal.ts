@@ -50,18 +50,6 @@ export async function keepFloors(pool: pg.Pool, floors: Floors): Promise<void> {
   );
 }
 
-/** The newest checkpoint, whoever sealed it; undefined before the first. */
-export async function newestSealed(pool: pg.Pool): Promise<Sealed | undefined> {
-  const { rows } = await pool.query<{ size: number; note: string }>(
-    'select size, note from checkpoints order by size desc limit 1',
-  );
-  const [newest] = rows;
-  if (newest === undefined) return undefined;
-  const end = newest.note.indexOf('\n\n') + 1; // the text of a checkpoint has no empty line
-  const text = newest.note.slice(0, end);
-  return { size: newest.size, text, lines: [newest.note.slice(end + 1)], more: false };
-}
-
 /** A run of chain rows that the tree does not hold. */
 interface Range {
   readonly tenant: string;

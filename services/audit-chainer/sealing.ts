@@ -1,7 +1,6 @@
 /**
- * Checkpoints over the chains: one a second while anything is new, and every minute the last one again, so that it is
- * cosigned at a later time (heartbeat). What the chainer has acknowledged in each stream is read before, so a checkpoint
- * says up to where the spool is under it.
+ * Checkpoints over the chains: one a second while anything is new. What the chainer has acknowledged in each stream is
+ * read before, so a checkpoint says up to where the spool is under it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -14,11 +13,10 @@ import type { DatabaseWatch } from '#host/database-watch.ts';
 import type { Logger } from '#host/log.ts';
 import type { Bus } from '#host/nats.ts';
 
-import { type Floors, keepFloors, newestSealed, seal, type Sealed } from './seal.ts';
+import { type Floors, keepFloors, seal, type Sealed } from './seal.ts';
 import { CHAINED } from './sealed-through.ts';
 
 export const SEAL_MS = 1_000;
-export const HEARTBEAT_MS = 60_000;
 
 export interface SealingParts {
   readonly bus: Bus;
@@ -28,12 +26,19 @@ export interface SealingParts {
   readonly log: Logger;
   /** Done once before the first checkpoint. */
   readonly beforeFirst: () => Promise<void>;
-  /** Told of each new checkpoint, once it is committed, and of the newest at the start and at each heartbeat. */
+  /** Told of each new checkpoint, once it is committed. */
   readonly onSealed: (sealed: Sealed) => Promise<void>;
 }
 
+export interface Sealing {
+  /** Why the last attempt failed, for the operator: a hole in a chain, too. Empty = it did not. */
+  readonly fault: () => string;
+  readonly stop: () => Promise<void>;
+}
+
 /** Seals until stopped. */
-export function startSealing(parts: SealingParts): { readonly stop: () => Promise<void> } {
+export function startSealing(parts: SealingParts): Sealing {
+  let fault = '';
   const stopping = new AbortController();
   const { database, log, pool, signer } = parts;
   const pause = async (ms: number) => {
@@ -42,7 +47,6 @@ export function startSealing(parts: SealingParts): { readonly stop: () => Promis
   const loop = async () => {
     let ready = false;
     let kept: Floors = {};
-    let toldAt = Number.NEGATIVE_INFINITY;
     while (!stopping.signal.aborted) {
       const started = performance.now();
       let sealed: Sealed | undefined;
@@ -52,24 +56,21 @@ export function startSealing(parts: SealingParts): { readonly stop: () => Promis
           ready = true;
           const floors = await floorsOf(parts.bus).catch(() => ({})); // the broker may be away
           sealed = await seal(pool, signer, floors);
-          const beats = performance.now() - toldAt >= HEARTBEAT_MS;
-          const news = sealed ?? (beats ? await newestSealed(pool) : undefined);
-          if (news !== undefined) {
-            await parts.onSealed(news);
-            toldAt = performance.now();
-          }
-          if (sealed === undefined && !isDeepStrictEqual(floors, kept))
-            await keepFloors(pool, floors);
+          if (sealed !== undefined) await parts.onSealed(sealed);
+          else if (!isDeepStrictEqual(floors, kept)) await keepFloors(pool, floors);
           kept = floors;
+          fault = '';
         }
       } catch (error) {
         log.warn({ err: error }, 'not sealed yet');
+        fault = (error as Error).message;
       }
       if (sealed?.more !== true) await pause(SEAL_MS - (performance.now() - started));
     }
   };
   const running = loop();
   return {
+    fault: () => fault,
     stop: () => {
       stopping.abort();
       return running;
