@@ -102,7 +102,7 @@ export async function finish(
   const files = [ROWS_FILE, ...(made.csv ? [CSV_FILE] : [])];
   if (made.csv) await writeCsv(dir);
   await writeFile(join(dir, ATHENA_FILE), ATHENA);
-  const manifest = { ...header, count: made.count, files, made_at: new Date().toISOString() };
+  const manifest = { ...header, count: made.count, files };
   const beside = join(dir, `${MANIFEST_FILE}.new`);
   await writeFile(beside, `${JSON.stringify(manifest, null, 2)}\n`, { flush: true });
   await rename(beside, join(dir, MANIFEST_FILE));

@@ -68,8 +68,8 @@ export const ExportHeader = Type.Object(
     last_proof: Type.Optional(LeafProof),
     /** That the tree of the checkpoint continues an older one that the asker holds. */
     consistency: Type.Optional(Type.Object({ size: Count, path: Type.Array(Node) }, strict)),
-    /** Keys of the log, the newest last, each with the size of the first tree that it signed. */
-    log_keys: Type.Array(Type.Object({ vkey: Type.String(), since_size: Count }, strict)),
+    /** Keys that the log has signed with, the one of this checkpoint last. */
+    log_keys: Type.Array(Type.String(), { minItems: 1 }),
   },
   strict,
 );
@@ -81,7 +81,6 @@ export const ExportManifest = Type.Object(
     /** Rows of the export. */
     count: Count,
     files: Type.Array(Type.String()),
-    made_at: Type.String({ format: 'date-time' }),
   },
   strict,
 );

@@ -7,6 +7,7 @@ import {
   type ChainFault,
   chainVerifier,
   entryHash,
+  FIRST_PREV,
   parseEntry,
   parseHash,
   showHash,
@@ -24,6 +25,7 @@ import {
   ROWS_FILE,
 } from './export.ts';
 import { leafHash, verifyConsistency, verifyInclusion } from './merkle.ts';
+import { showVerifierKey } from './note.ts';
 import { type CommittingLeaf, payloadFault } from './payload.ts';
 import { treeLeaf, type TreeLeaf } from './tree-leaf.ts';
 import type { WitnessPolicy } from './witness-policy.ts';
@@ -42,6 +44,7 @@ export type ExportFault =
   | ChainFault
   | 'manifest_malformed'
   | 'checkpoint_wrong'
+  | 'key_wrong'
   | 'head_not_in_tree'
   | 'row_not_in_tree'
   | 'row_malformed'
@@ -131,6 +134,7 @@ async function prove(
   if (manifest === undefined) throw new Fault('manifest_malformed', {});
   const under = openCheckpoint(manifest.checkpoint, policy);
   if (under === undefined) throw new Fault('checkpoint_wrong', { detail: whyNot(manifest) });
+  if (manifest.log_keys.at(-1) !== showVerifierKey(under.log)) throw new Fault('key_wrong', {});
   if (!under.witnessed) throw new Fault('not_witnessed', {}, true);
   if (against !== undefined) checkContinues(manifest, under, against);
   checkShape(manifest);
@@ -181,14 +185,17 @@ function checkContinues(
 }
 
 /** What a manifest says of itself has to fit together before rows are held against it. */
-function checkShape({ completeness, first, last, head, filters }: ExportManifest): void {
+function checkShape(manifest: ExportManifest): void {
+  const { completeness, first, last, head, filters } = manifest;
   const filtered = filters.agent !== undefined || filters.verdict !== undefined;
   const timed = filters.from !== undefined || filters.to !== undefined;
   const whole = completeness === 'whole';
   const fits = whole
     ? !filtered && !timed && first === Math.min(1, head.sequence) && last === head.sequence
     : last <= head.sequence && first <= last && (completeness === 'selection') === filtered;
-  if (!fits) throw new Fault('manifest_malformed', { detail: 'its parts contradict each other' });
+  const begins = first > 1 || manifest.prev === showHash(FIRST_PREV);
+  if (!fits || !begins)
+    throw new Fault('manifest_malformed', { detail: 'its parts contradict each other' });
 }
 
 interface Counts {
@@ -212,7 +219,11 @@ async function proveRun(
     if (sequence > last) throw new Fault('row_outside', { ...line, sequence });
     const result = chain.next(row);
     if ('fault' in result) throw new Fault(result.fault, { ...line, sequence: result.sequence });
-    countPayload(counts, row, { entry: result.entry, at: { ...line, sequence } });
+    countPayload(counts, row, {
+      entry: result.entry,
+      at: { ...line, sequence },
+      wanted: manifest.payloads,
+    });
     counts.rows += 1;
   }
   const end = chain.head();
@@ -240,7 +251,7 @@ async function proveRun(
 /** Each row by its own proof; in ascending order, so that none stands there twice. */
 async function proveSelection(
   lines: AsyncIterable<string>,
-  { tenant, first, last, filters }: ExportManifest,
+  { tenant, first, last, filters, payloads: wanted }: ExportManifest,
   under: OpenedCheckpoint,
 ): Promise<Counts> {
   const counts = { rows: 0, payloads: 0, erased: 0 };
@@ -264,7 +275,7 @@ async function proveSelection(
       (filters.agent === undefined || leaf.agent === filters.agent) &&
       (filters.verdict === undefined || leaf.verdict === filters.verdict);
     if (!fits || body.kind !== kind) throw new Fault('row_outside', at);
-    countPayload(counts, row, { entry, at });
+    countPayload(counts, row, { entry, at, wanted });
     counts.rows += 1;
     before = sequence;
   }
@@ -289,11 +300,8 @@ async function* rowsOf(
   }
 }
 
-function countPayload(
-  counts: Counts,
-  { payload }: ExportRow,
-  { entry, at }: { readonly entry: ChainEntry; readonly at: Line & { readonly sequence: number } },
-): void {
+function countPayload(counts: Counts, { payload }: ExportRow, { entry, at, wanted }: RowAt): void {
+  if ((payload !== undefined) !== wanted) throw new Fault('row_malformed', at);
   if (payload === undefined) return;
   if (payload === null) {
     counts.erased += 1;
@@ -302,6 +310,14 @@ function countPayload(
   const fault = payloadFault(entry.body as unknown as CommittingLeaf, payload);
   if (fault !== '') throw new Fault('payload_wrong', { ...at, detail: fault });
   counts.payloads += 1;
+}
+
+/** A row that is good so far. */
+interface RowAt {
+  readonly entry: ChainEntry;
+  readonly at: Line & { readonly sequence: number };
+  /** Whether the manifest says that payloads are there. */
+  readonly wanted: boolean;
 }
 
 async function checkCsv(files: ExportFiles): Promise<void> {

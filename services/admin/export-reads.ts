@@ -78,8 +78,9 @@ async function headerOf(
   const { first, last } = await boundsOf(database, { tenant, filters, head: head.sequence });
   const before = first > 1 ? await hashAt(database, tenant, first - 1) : FIRST_PREV;
   const proved = completeness === 'range' && last > 0 && last < head.sequence;
-  const keys = await database.query<{ vkey: string; since_size: number }>(
-    'select vkey, since_size from log_keys order by at',
+  const keys = await database.query<{ vkey: string }>(
+    'select vkey from log_keys where since_size < $1 order by at',
+    [checkpoint.size],
   );
   return {
     format: EXPORT_FORMAT,
@@ -102,7 +103,7 @@ async function headerOf(
             path: (await consistencyProof(database, since, checkpoint.size)).map(base64),
           },
         }),
-    log_keys: keys.rows,
+    log_keys: keys.rows.map(({ vkey }) => vkey),
   };
 }
 
