@@ -95,7 +95,7 @@ const isAlone = ({ quorum }: WitnessPolicy): boolean => quorumMet(quorum, () => 
 
 /** Seals, and has the checkpoints cosigned. */
 function startTree(parts: Parts): { readonly witnesses: Witnesses; readonly sealing: Sealing } {
-  const { pool, policy, signer, log, add } = parts;
+  const { bus, pool, database, policy, signer, log, add } = parts;
   const alone = isAlone(policy);
   if (alone) log.warn(UNWITNESSED);
   const feed = startFeed({ bus, pool, database, log });

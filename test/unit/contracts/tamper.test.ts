@@ -16,12 +16,7 @@ import {
   MANIFEST_FILE,
   ROWS_FILE,
 } from '#contracts/export.ts';
-import {
-  COSIGNATURE_ED25519,
-  NOTE_ED25519,
-  showVerifierKey,
-  verifierKeyOf,
-} from '#contracts/note.ts';
+import { NOTE_ED25519, showVerifierKey, verifierKeyOf } from '#contracts/note.ts';
 import { type ExportVerdict, verifyExport } from '#contracts/verify-export.ts';
 import { openCheckpoint } from '#contracts/witnessed.ts';
 import { type Files, filesOf, OwnedLog } from '#test/support/owned-log.ts';
