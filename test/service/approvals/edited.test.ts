@@ -138,6 +138,7 @@ describe('a changed call', () => {
     ['no object', '[900]', 'impossible'],
     ['a name twice', '{"amount":1,"amount":2}', 'impossible'],
     ['no JSON', '{', 'impossible'],
+    ['what the tool does not take', { amount: '1', order_id: 'ord_same' }, 'impossible'],
   ])('cannot be %s', async (_, args, fault) => {
     const { id } = await hold(refund(900, 'ord_same'));
     expect(await outcome(held.edit(id, args))).toBe(fault);

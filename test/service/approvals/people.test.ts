@@ -18,6 +18,7 @@ more := {"route": "careful"} if input.call.arguments.amount == 4
 more := {"route": "missing"} if input.call.arguments.amount == 5
 more := {"route": "crowd"} if input.call.arguments.amount == 6
 more := {"route": "one", "quorum": 3} if input.call.arguments.amount == 7
+more := {"route": "chain"} if input.call.arguments.amount == 8
 default ttl := 600
 ttl := 30 if input.call.arguments.amount == 30
 `;
@@ -39,6 +40,13 @@ beforeAll(async () => {
       { name: 'careful', step_up_s: 300 },
       { name: 'crowd', stages: [{ quorum: 9 }] },
       { name: 'one', stages: [{ approvers: ['ada', 'grace', 'boss'] }] },
+      {
+        name: 'chain',
+        tiers: [
+          { name: 'team', remind_s: 1 },
+          { name: 'on call', after_s: 2, channels: ['pager'] },
+        ],
+      },
       { name: 'rest', match: {} },
     ],
   });
@@ -184,6 +192,43 @@ describe('several people', () => {
       expect(answers.filter((answer) => answer === 'approved').length).toBe(1);
       expect((await held.until(id, 'approved')).state).toBe('approved');
     }
+  });
+});
+
+describe('tiers', () => {
+  /** Events so far, each with the tier that it tells. */
+  const events = async (id: string): Promise<string[]> => {
+    const rows = await held.query<{ event: string; payload: string }>(
+      'select event, payload from approval_events where id = $1 order by step',
+      [id],
+    );
+    return rows.map(({ event, payload }) => {
+      const { tier } = (
+        JSON.parse(payload) as { sections: { value: { tier: { name: string } | null } } }
+      ).sections.value;
+      return tier === null ? event : `${event} ${tier.name}`;
+    });
+  };
+
+  it('are told in their time, with reminders between, once each by two services', async () => {
+    const { id } = await hold(8);
+    await eventually(async () =>
+      (await events(id)).includes('reached on call') ? true : undefined,
+    );
+    const told = await events(id);
+    expect(told.slice(0, 3)).toEqual(['held', 'reached team', 'reminded team']);
+    expect(told.filter((event) => event === 'reached on call')).toHaveLength(1);
+  });
+
+  it('end with the one who looks at it: only its end is left to come', async () => {
+    const { id } = await hold(8);
+    expect(outcome(await held.step(id, 'acknowledge', 'boss'))).toBe('pending');
+    const [row] = await held.query<{ left: boolean; by: string }>(
+      `select wake_at = expires_at as left, progress::jsonb->>'acknowledgedBy' as by from approvals where id = $1`,
+      [id],
+    );
+    expect(row).toEqual({ left: true, by: 'boss' });
+    expect(await approveAs(id, 'ada')).toBe('approved');
   });
 });
 

@@ -12,6 +12,7 @@ import {
   startApprovals,
   told,
 } from '#test/support/approvals.ts';
+import { TOOLS } from '#test/support/world.ts';
 
 let held: Approvals;
 beforeAll(async () => {
@@ -103,6 +104,25 @@ describe('a held call', () => {
     expect(told(other).slice(0, 2)).toEqual(['escalate', 'policy.needs_approval']);
     expect(told(other)[2]).not.toBe(id);
     expect(told(await held.world.ask(call))[0]).toBe('allow');
+  });
+
+  it('is not released once the definition of its tool is another one', async () => {
+    const { world } = held;
+    const call = refund();
+    const [, , id] = told(await world.ask(call));
+    await held.until(id, 'pending');
+    await held.approve(id);
+    await held.until(id, 'approved');
+    const place = CONTROL_KEYS.tool(world.tenant, 'shop', 'refund_order');
+    const before = TOOLS.find(({ name }) => name === 'refund_order');
+    await world.put(place, { ...before, definition_hash: `sha256:${'d'.repeat(64)}` });
+    const other = await eventually(async () => {
+      const answer = told(await world.ask(call));
+      return answer[2] !== id ? answer : undefined;
+    });
+    expect(other.slice(0, 2)).toEqual(['escalate', 'policy.needs_approval']);
+    await world.put(place, before);
+    await eventually(async () => (told(await world.ask(call))[0] === 'allow' ? true : undefined));
   });
 
   it('has every step in the chain', async () => {
