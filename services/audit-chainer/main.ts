@@ -95,10 +95,10 @@ const isAlone = ({ quorum }: WitnessPolicy): boolean => quorumMet(quorum, () => 
 
 /** Seals, and has the checkpoints cosigned. */
 function startTree(parts: Parts): { readonly witnesses: Witnesses; readonly sealing: Sealing } {
-  const { bus, pool, database, policy, signer, log, add } = parts;
+  const { pool, policy, signer, log, add } = parts;
   const alone = isAlone(policy);
   if (alone) log.warn(UNWITNESSED);
-  const feed = startFeed({ bus, pool, database, log });
+  const feed = startFeed(parts);
   add('feed', feed.close);
   const witnesses = startWitnesses({ pool, policy, log, onWitnessed: feed.wake });
   add('witnesses', witnesses.close);
