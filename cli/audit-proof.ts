@@ -101,7 +101,7 @@ function verifyProof(file: string, options: PolicyOption & { readonly policy: st
 }
 
 /** What is wrong, for a person. */
-const FINDINGS: Readonly<Record<ProofFault, string>> = {
+export const PROOF_FINDINGS: Readonly<Record<ProofFault, string>> = {
   malformed: 'it is not the proof of a record',
   not_signed: 'no log of the policy has signed its checkpoint, or a signature in it is broken',
   not_witnessed: 'too few witnesses of the policy have cosigned its checkpoint',
@@ -124,7 +124,7 @@ const checkpointShown = ({ checkpoint, cosigners, witnessed }: OpenedCheckpoint)
 
 function tell(checked: CheckedProof): void {
   if (!checked.holds) {
-    print(paint('red', `it does not hold: ${FINDINGS[checked.finding]}`));
+    print(paint('red', `it does not hold: ${PROOF_FINDINGS[checked.finding]}`));
     return;
   }
   const { row, under } = checked;
@@ -202,11 +202,11 @@ const sizeIn = (note: string): number | undefined => parseSize(note.split('\n')[
 function openedBy(note: string, policy: WitnessPolicy): OpenedCheckpoint {
   const opened = openCheckpoint(note, policy);
   if (opened !== undefined) return opened;
-  throw new CliError(`${FINDINGS.not_signed}.`, { exitCode: EXIT.finding });
+  throw new CliError(`${PROOF_FINDINGS.not_signed}.`, { exitCode: EXIT.finding });
 }
 
 /** The text of a file, `-` = standard input. Throws CliError: nothing can be said. */
-function textIn(file: string): string {
+export function textIn(file: string): string {
   try {
     return readFileSync(file === '-' ? 0 : file, 'utf8');
   } catch (cause) {

@@ -2,15 +2,19 @@
 
 import type { Command } from 'commander';
 
+import { PROOF_FINDINGS, policyIn, textIn } from '#cli/audit-proof.ts';
 import { adminClient, reachable, type Reach } from '#cli/client.ts';
 import { readText } from '#cli/given.ts';
 import { CliError, EXIT, paint, print, printJson } from '#cli/output.ts';
 import { checkAgainst, checkReceipt, type ReceiptCheck } from '#cli/receipt-check.ts';
 import { addVerb } from '#cli/verb.ts';
 import type { AuditRecord } from '#contracts/audit-api.ts';
+import { checkRecordProof } from '#contracts/record-proof.ts';
 
 interface ReceiptOptions extends Reach {
   readonly leaf?: string;
+  readonly proof?: string;
+  readonly policy?: string;
   readonly alone?: true;
 }
 
@@ -22,10 +26,16 @@ export function register(program: Command): void {
     examples: [
       ['./countersign receipt csr1.eyJ…', 'against the record that admin shows'],
       ['./countersign receipt csr1.eyJ… --leaf leaf.json', 'against a leaf in a file, offline'],
+      [
+        './countersign receipt csr1.eyJ… --proof order.tlog-proof --policy witness.policy',
+        'against the witnessed record, offline',
+      ],
     ],
   });
   reachable(verb)
     .option('--leaf <file>', 'the leaf of the record, as JSON; asks nobody')
+    .option('--proof <file>', 'the proof of the record (`audit proof`); asks nobody')
+    .option('--policy <file>', 'whose checkpoints count, for --proof')
     .option('--alone', 'only the signature by the key that it names; asks nobody')
     .action(check);
 }
@@ -42,9 +52,27 @@ async function checkedBy(text: string, options: ReceiptOptions): Promise<Receipt
   if (!alone.holds || options.alone === true) return alone;
   const { statement } = alone;
   if (options.leaf !== undefined) return checkAgainst(statement, leafIn(options.leaf));
+  if (options.proof !== undefined) return checkAgainst(statement, provedLeaf(options));
   const path = `audit/${encodeURIComponent(statement.decision_id)}`;
   const record = (await adminClient(options).tenantCall('GET', path)) as AuditRecord;
   return checkAgainst(statement, record.leaf);
+}
+
+/** The leaf of a record that a proof holds. Throws CliError when it does not hold. */
+function provedLeaf({ proof, policy }: ReceiptOptions): Readonly<Record<string, unknown>> {
+  if (policy === undefined) {
+    throw new CliError('Whose checkpoints count?', {
+      exitCode: EXIT.misuse,
+      help: 'add --policy FILE (docs/witness.md)',
+    });
+  }
+  const checked = checkRecordProof(textIn(proof ?? ''), policyIn(policy));
+  if (!checked.holds)
+    throw new CliError(`${PROOF_FINDINGS[checked.finding]}.`, { exitCode: EXIT.finding });
+  if (checked.row.entry !== undefined) return checked.row.entry.body;
+  throw new CliError('The entry is too long for its proof.', {
+    help: 'check the receipt with --leaf, and compare the hash that `audit verify-proof` shows',
+  });
 }
 
 function leafIn(file: string): Readonly<Record<string, unknown>> {
@@ -57,10 +85,12 @@ function leafIn(file: string): Readonly<Record<string, unknown>> {
   throw new CliError(`${file} holds no leaf.`);
 }
 
-function tell(checked: ReceiptCheck, { alone }: ReceiptOptions): void {
+function tell(checked: ReceiptCheck, { alone, proof }: ReceiptOptions): void {
   const { statement } = checked;
   if (!checked.holds) print(paint('red', `it does not hold: ${checked.finding}`));
   else if (alone === true) print(paint('green', 'signed by the key that it names'));
+  else if (proof !== undefined)
+    print(paint('green', 'signed by the key that the record names, and the record is witnessed'));
   else print(paint('green', 'signed by the key that the record names, and as recorded'));
   if (statement === undefined) return;
   const {
