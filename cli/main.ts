@@ -8,6 +8,7 @@ import { register as agent } from './commands/agent.ts';
 import { register as approvals } from './commands/approvals.ts';
 import { register as attenuate } from './commands/attenuate.ts';
 import { register as audit } from './commands/audit.ts';
+import { register as backup } from './commands/backup.ts';
 import { register as bench } from './commands/bench.ts';
 import { register as budget } from './commands/budget.ts';
 import { register as call } from './commands/call.ts';
@@ -59,6 +60,7 @@ const VERBS = [
   audit,
   replay,
   receipt,
+  backup,
   witness,
   test,
   conformance,

@@ -123,6 +123,8 @@ async function round(newest: Newest, known: readonly Known[], asking: Asking): P
   const answers = known
     .filter(({ busy, retryAt }) => !busy && retryAt <= now)
     .filter(({ witness, cosignedAt }) => {
+      // Once after a start, whatever is written down: this database may be an old one.
+      if (cosignedAt === 0) return true;
       const seconds = newest.cosigned.get(keyName(witness.key)) ?? 0;
       return Math.max(seconds * 1_000, seconds === 0 ? 0 : cosignedAt) <= now - heartbeatMs;
     })
