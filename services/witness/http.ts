@@ -26,12 +26,15 @@ export async function listen(
   { host, port }: { readonly host: string; readonly port: number },
   answer: (body: Buffer) => Answer,
 ): Promise<Listening> {
-  const server = createServer((request, response) => {
-    void take(request, answer).then(
-      (answered) => send(response, answered),
-      () => response.destroy(), // the client went away or was too slow
-    );
-  });
+  const server = createServer(
+    { connectionsCheckingInterval: REQUEST_MS_MAX },
+    (request, response) => {
+      void take(request, answer).then(
+        (answered) => send(response, answered),
+        () => response.destroy(), // the client went away or was too slow
+      );
+    },
+  );
   server.requestTimeout = REQUEST_MS_MAX;
   server.headersTimeout = REQUEST_MS_MAX;
   server.keepAliveTimeout = IDLE_MS_MAX;
