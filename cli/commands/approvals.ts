@@ -166,7 +166,9 @@ function registerGrants(approvals: Command): void {
     .option('--reason <text>', 'why')
     .action(async (id: string, { reason, ...options }: SayOptions) => {
       const path = `grants/${encodeURIComponent(id)}/revoke`;
-      tell(options, await adminClient(options).tenantCall('POST', path, { reason }));
+      const answer = await adminClient(options).tenantCall('POST', path, { reason });
+      if (options.json === true) printJson(answer);
+      else print('ended; from now on people are asked again');
     });
 }
 

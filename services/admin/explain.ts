@@ -251,10 +251,8 @@ function approval({ leaf, approval: rows }: Subject): string[] {
       const via = text('via');
       return `${clock(row.at)}  ${row.kind.slice('approval.'.length)} by ${text('by')}${via === 'system' || via === 'agent' ? '' : ` via ${via}`}`;
     });
-  return [
-    leaf.resumes === '' ? `${id} was opened for this call` : `this call used ${id}`,
-    ...lines,
-  ];
+  const used = leaf.grant === undefined ? `this call used ${id}` : `this call used grant ${id}`;
+  return [leaf.resumes === '' ? `${id} was opened for this call` : used, ...lines];
 }
 
 function afterwards(subject: Subject): string[] {
@@ -363,6 +361,8 @@ function stateOf(subject: Subject): string {
       return `${approvers(subject)} approved it; it runs when its agent sends it again.`;
     case 'denied':
       return `${stepBy(subject, 'denied')} said no.`;
+    case 'edited':
+      return `${stepBy(subject, 'edited')} changed its arguments; its agent may send the changed call.`;
     case 'expired':
       return 'Nobody answered in time, which is not a no.';
     case 'superseded':
@@ -376,7 +376,10 @@ function stateOf(subject: Subject): string {
 
 /** Who said yes, in order. */
 function approvers({ approval: rows }: Subject): string {
-  const yes = rows.filter(({ kind }) => kind === 'approval.voted' || kind === 'approval.approved');
+  const yes = rows.filter(
+    ({ kind }) =>
+      kind === 'approval.voted' || kind === 'approval.approved' || kind === 'approval.granted',
+  );
   return [...new Set(yes.map((row) => textOf(row)('by')))].join(' and ');
 }
 

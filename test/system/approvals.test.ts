@@ -1,0 +1,92 @@
+// Changing a held call and granting repeats of it, by the command line, over the whole system.
+
+import { execFile } from 'node:child_process';
+
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+import { CHECKOUT } from '#cli/local/places.ts';
+import type { ApprovalItem } from '#contracts/held.ts';
+import { type Live, startLive } from '#test/support/live.ts';
+
+let live: Live;
+beforeAll(async () => {
+  live = await startLive();
+}, 120_000);
+afterAll(() => live?.close());
+
+/** Runs the command line as one of the demo's operators; its output, or what it says when it refuses. */
+async function countersign(as: string, ...args: readonly string[]): Promise<string> {
+  const demo = live.system.seeded()!.demo;
+  const env = {
+    ...process.env,
+    NO_COLOR: '1',
+    COUNTERSIGN_ADMIN_URL: live.system.urls.admin,
+    COUNTERSIGN_TENANT: demo.tenant,
+    COUNTERSIGN_OPERATOR_TOKEN_FILE: demo.operator_token_files.find((file) => file.includes(as)),
+  };
+  return new Promise((resolve) => {
+    execFile('./countersign', [...args], { env, cwd: CHECKOUT }, (error, stdout, stderr) => {
+      resolve(error === null ? stdout : stderr);
+    });
+  });
+}
+
+async function refund(amount: number) {
+  const args = { order_id: 'ord_1002', amount };
+  const { body } = await live.call({ tool: 'refund_order', arguments: args });
+  return {
+    verdict: String(body.verdict),
+    decision: String(body.decision_id),
+    held: String(body['approval_id']),
+  };
+}
+
+it('a refund is changed, approved by another person with a grant, repeated, and no more than that', async () => {
+  const first = await refund(450);
+  expect(first.verdict).toBe('escalate');
+  const changed = '{"amount":300,"order_id":"ord_1002"}';
+  expect(
+    await countersign('ada', 'approvals', 'edit', first.held, '--arguments', changed),
+  ).toContain('changed; its agent is told');
+  await expect.poll(async () => (await refund(450)).verdict, { timeout: 20_000 }).toBe('block');
+
+  const { verdict, held } = await refund(300);
+  expect(verdict).toBe('escalate');
+  await expect
+    .poll(async () => (await live.admin('GET', `approvals/${held}`)).status, { timeout: 20_000 })
+    .toBe(200);
+  expect(await countersign('ada', 'approvals', 'approve', held)).toContain('You asked for this');
+  const granting = ['--repeats', '2', '--for', '10m', '--bound', '/amount=100..400'];
+  const approved = await countersign('grace', 'approvals', 'approve', held, ...granting);
+  expect(approved).toContain(`changed from  ${first.held}, by ada`);
+  expect(approved).toContain('approved; it runs when its agent sends it again, once');
+
+  await expect.poll(async () => (await refund(300)).verdict, { timeout: 20_000 }).toBe('allow');
+  expect(await countersign('ada', 'approvals', 'grants')).toContain(
+    '2 more within 10 min, where only /amount=100..400 may differ',
+  );
+  const repeats = [await refund(200), await refund(201), await refund(202)];
+  expect(repeats.map((one) => one.verdict)).toEqual(['allow', 'allow', 'escalate']);
+  const replay = async () => countersign('ada', 'replay', repeats[0]!.decision, '--json');
+  await expect.poll(replay, { timeout: 20_000 }).toContain('"identical": true');
+}, 120_000);
+
+it('a grant ends when somebody revokes it', async () => {
+  const { held } = await refund(410);
+  await expect
+    .poll(async () => (await live.admin('GET', `approvals/${held}`)).status, { timeout: 20_000 })
+    .toBe(200);
+  await countersign('grace', 'approvals', 'approve', held, '--repeats', '5', '--for', '10m');
+  const grants = async () =>
+    (
+      JSON.parse(await countersign('ada', 'approvals', 'grants', '--json')) as {
+        items: ApprovalItem[];
+      }
+    ).items;
+  await expect.poll(async () => (await grants()).length, { timeout: 20_000 }).toBe(1);
+  const [grant] = await grants();
+  const said = await countersign('ada', 'approvals', 'revoke', grant!.approval_id);
+  expect(said).toContain('ended; from now on people are asked again');
+  expect(await grants()).toEqual([]);
+  expect(await live.verify()).toBeUndefined();
+}, 120_000);
