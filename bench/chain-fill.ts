@@ -1,16 +1,7 @@
-// A Postgres of its own with our schema, filled with records as a busy tenant leaves them: what the rows of the bench
-// about evidence are measured on.
+// Records as a busy tenant leaves them, as the chainer is given them: what the bench about evidence is measured on.
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 
-import pg from 'pg';
-
-import { DATABASE, prepareDatabase } from '#cli/local/database.ts';
-import { CHECKOUT } from '#cli/local/places.ts';
-import { anyFreePort } from '#cli/local/ports.ts';
-import { postgresUrl, startPostgresServer } from '#cli/local/postgres.ts';
 import { callHash } from '#contracts/call-hash.ts';
 import type { DecisionLeaf } from '#contracts/decision.ts';
 import { asDecisionId, parseTenantId, type TenantId, uuid7 } from '#contracts/ids.ts';
@@ -20,42 +11,6 @@ import { type RecordLines, sealPayload, sha256 } from '#contracts/record.ts';
 import { searchTerms } from '#contracts/search.ts';
 
 import type { Candidate } from '../services/audit-chainer/candidate.ts';
-import { migrateDatabase } from '../services/migrate/database.ts';
-
-export interface ChainDatabase {
-  /** As the chainer logs in. */
-  readonly pool: pg.Pool;
-  /** Address for a role of ours. */
-  readonly url: (role: string) => string;
-  readonly stop: () => Promise<void>;
-}
-
-/** Starts Postgres as `up` does, synced writes and all, with an empty schema of ours. */
-export async function startChainDatabase(): Promise<ChainDatabase> {
-  const dir = join(CHECKOUT, '.countersign', 'bench', 'chain');
-  await rm(dir, { recursive: true, force: true });
-  await mkdir(dir, { recursive: true });
-  const port = await anyFreePort();
-  const password = randomBytes(12).toString('hex');
-  const logFile = join(dir, 'postgres.log');
-  const server = await startPostgresServer({ dir: join(dir, 'postgres'), port, password, logFile });
-  await prepareDatabase(
-    postgresUrl(port, { user: 'postgres', password }, 'postgres'),
-    () => password,
-  );
-  const url = (user: string) => postgresUrl(port, { user, password }, DATABASE);
-  await migrateDatabase(url('countersign_migrator'));
-  const pool = new pg.Pool({ connectionString: url('countersign_chainer'), max: 4 });
-  return {
-    pool,
-    url,
-    stop: async () => {
-      await pool.end();
-      await server.stop();
-      await rm(dir, { recursive: true, force: true });
-    },
-  };
-}
 
 export const TENANT = parseTenantId('bench') as TenantId;
 const AGENTS = 40;
@@ -112,7 +67,7 @@ function decision(n: number, at: number): Candidate {
     cost: 0,
     durability: 'power-cut',
     facts_revision: 'r1',
-    forwards: true,
+    forwards: false, // else the chainer closes those without an outcome
     id,
     kind: 'decision',
     labels: [],
@@ -153,7 +108,7 @@ function outcome(n: number, at: number, before: Candidate): Candidate {
     id: before.id,
     kind: 'outcome',
     late: false,
-    reported_by: 'ingress',
+    reported_by: 'caller',
     status: 'executed',
     tenant: TENANT,
     v: 1,

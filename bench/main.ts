@@ -11,6 +11,7 @@ import { CHECKOUT } from '#cli/local/places.ts';
 import { approvals } from './approvals.ts';
 import { authority } from './authority.ts';
 import { endChildren } from './children.ts';
+import { evidence } from './evidence-speed.ts';
 import { hotCounter } from './hot-counter.ts';
 import { memory } from './memory.ts';
 import { overload } from './overload.ts';
@@ -32,6 +33,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   receipts,
   authority,
   approvals,
+  evidence,
   'hot-counter': hotCounter,
 };
 const ROUNDS = 5;
