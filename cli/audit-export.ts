@@ -1,10 +1,12 @@
 // `audit export` and `audit verify --export`: what an auditor takes away, and how he checks it without us.
 
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { type Command, Option } from 'commander';
 
 import { policyIn } from '#cli/audit-proof.ts';
 import { timeGiven } from '#cli/audit-rows.ts';
-import { adminClient, reachable, type Reach } from '#cli/client.ts';
+import { adminClient, reachable, type Reach, Refused } from '#cli/client.ts';
 import {
   appendRows,
   type Begun,
@@ -83,7 +85,7 @@ async function exportRows(options: ExportOptions): Promise<void> {
   const { out, format } = options;
   const begun = await begunIn(out);
   if (begun.rows > 0) progress(`going on behind row ${begun.after}`);
-  const response = await adminClient(options).tenantGet(`audit/export?${queryOf(options, begun)}`);
+  const response = await sealedAnswer(options, `audit/export?${queryOf(options, begun)}`);
   const lines = linesOf(response.body as unknown as AsyncIterable<Uint8Array>)[
     Symbol.asyncIterator
   ]();
@@ -100,6 +102,24 @@ async function exportRows(options: ExportOptions): Promise<void> {
   if (options.json === true) printJson({ folder: out, rows: count, ...summaryOf(header) });
   else tellExport(out, count, header);
 }
+
+/** A system that has only begun has its first witnessed checkpoint in a second or two. */
+async function sealedAnswer(options: ExportOptions, path: string): Promise<Response> {
+  const admin = adminClient(options);
+  const deadline = Date.now() + FIRST_SEAL_MS;
+  for (;;) {
+    try {
+      return await admin.tenantGet(path);
+    } catch (error) {
+      const early = error instanceof Refused && error.code === 'audit.not_sealed';
+      if (!early || Date.now() > deadline) throw error;
+      await sleep(SEAL_LOOK_MS);
+    }
+  }
+}
+
+const FIRST_SEAL_MS = 10_000;
+const SEAL_LOOK_MS = 250;
 
 const brokenOff = (rows: number, options: { cause?: unknown } = {}): CliError =>
   new CliError(`Broken off after ${rows} rows.`, { ...options, help: 'the same command goes on' });
