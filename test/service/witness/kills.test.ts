@@ -17,6 +17,7 @@ import {
 
 import { start } from '../../../services/witness/main.ts';
 import { witnessFiles } from '../../../services/witness/make.ts';
+import { openStore } from '../../../services/witness/store.ts';
 
 const KILLS = Number(process.env['COUNTERSIGN_TEST_KILLS'] ?? 6);
 
@@ -125,6 +126,24 @@ test('two processes on one store are one witness', async () => {
 function expectOnePast(cosigned: readonly Cosigned[]): void {
   expect(new Set(cosigned.map(({ past }) => past)).size).toBe(1);
 }
+
+test('between the look at the last tree and the write of the next, nobody else writes', () => {
+  const { store } = witnessFiles(folder.dir);
+  const [one, another] = [openStore(store, folder.vkey), openStore(store, folder.vkey)];
+  const tree = (size: number) => ({ keep: { size, root: Buffer.alloc(32, size) } });
+  const meanwhile = () => another.advance(log.origin, () => tree(9));
+  expect(() =>
+    one.advance(log.origin, () => {
+      meanwhile();
+      return tree(4);
+    }),
+  ).toThrow(/locked/);
+  expect(one.all()).toEqual(new Map());
+  meanwhile();
+  expect(one.all().get(log.origin)?.size).toBe(9);
+  one.close();
+  another.close();
+});
 
 test('an answer that got lost is given again, for the same tree only', async () => {
   const first = await startOne();
