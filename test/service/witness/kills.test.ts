@@ -19,7 +19,7 @@ import { start } from '../../../services/witness/main.ts';
 import { witnessFiles } from '../../../services/witness/make.ts';
 import { openStore } from '../../../services/witness/store.ts';
 
-const KILLS = Number(process.env['COUNTERSIGN_TEST_KILLS'] ?? 6);
+const KILLS = Number(process.env['COUNTERSIGN_TEST_KILLS'] ?? 4);
 
 const log = smallLog('log.example/killed');
 let folder: WitnessFolder;
