@@ -132,7 +132,7 @@ describe('an export', () => {
       payloads: 20,
     });
     const verdicts = (await rowsOf('blocked')).map(
-      ({ entry }) => (parseEntry(entry)?.body as { verdict?: string }).verdict,
+      ({ entry }) => (parseEntry(entry)!.body as { verdict?: string }).verdict,
     );
     expect(new Set(verdicts)).toEqual(new Set(['block']));
   });
