@@ -16,7 +16,7 @@ import {
 } from '#test/support/witness.ts';
 
 import { start } from '../../../services/witness/main.ts';
-import { witnessFiles } from '../../../services/witness/make.ts';
+import { makeWitness, witnessFiles } from '../../../services/witness/make.ts';
 import { openStore } from '../../../services/witness/store.ts';
 
 const KILLS = Number(process.env['COUNTERSIGN_TEST_KILLS'] ?? 4);
@@ -156,6 +156,11 @@ test('an answer that got lost is given again, for the same tree only', async () 
   const fork = { name: 'fork', from: 0 };
   expect((await submit(second.url, log.request(4, 4, fork)))?.status).toBe(409);
   expect((await submit(second.url, log.request(4, 9, fork)))?.status).toBe(422);
+});
+
+test('a witness is made once', () => {
+  expect(() => makeWitness(folder.dir, 'other.example')).toThrow(/is there already/);
+  expect(() => makeWitness(`${folder.dir}/new`, 'no name')).toThrow(/is no name of a key/);
 });
 
 test('without its store, or with that of another, it does not start', async () => {
