@@ -24,8 +24,13 @@ interface Chain {
  * Gives the number of new outcomes.
  * @param before milliseconds UTC: decisions up to then are looked at. Outcomes that were stored until five minutes later
  *   MUST be chained
+ * @param stopping ends it early: the next one goes on
  */
-export async function settle(pool: pg.Pool, before: number): Promise<number> {
+export async function settle(
+  pool: pg.Pool,
+  before: number,
+  stopping?: AbortSignal,
+): Promise<number> {
   const { rows } = await pool.query<Chain>(
     `select tenant, heads.sequence as head, coalesce(settled.sequence, 0) as settled
      from heads left join settled using (tenant)
@@ -33,28 +38,14 @@ export async function settle(pool: pg.Pool, before: number): Promise<number> {
     [PLATFORM],
   );
   let sum = 0;
-  for (const chain of rows) sum += await settleChain(pool, chain, before);
-  return sum;
-}
-
-async function settleChain(pool: pg.Pool, chain: Chain, before: number): Promise<number> {
-  const { tenant, head } = chain;
-  let sum = 0;
-  for (let from = chain.settled; from < head;) {
-    const end = await endOfTime(
-      pool,
-      { tenant, from, to: Math.min(from + ROWS_MAX, head) },
-      before,
-    );
-    if (end === from) break;
-    const open = await openCalls(pool, { tenant, from, to: end });
-    if (open.length > 0) sum += (await append(pool, open)).rows;
-    await pool.query(
-      `insert into settled (tenant, sequence) values ($1, $2)
-       on conflict (tenant) do update set sequence = greatest(settled.sequence, excluded.sequence)`,
-      [tenant, end],
-    );
-    from = end;
+  for (const { tenant, head, settled } of rows) {
+    for (let from = settled; from < head && stopping?.aborted !== true;) {
+      const portion = { tenant, from, to: Math.min(from + ROWS_MAX, head) };
+      const { end, unknown } = await settleRows(pool, portion, before);
+      sum += unknown;
+      if (end === from) break;
+      from = end;
+    }
   }
   return sum;
 }
@@ -64,6 +55,24 @@ interface Rows {
   readonly tenant: string;
   readonly from: number;
   readonly to: number;
+}
+
+/** Settles a portion as far as its time has come: up to `end`. */
+async function settleRows(
+  pool: pg.Pool,
+  rows: Rows,
+  before: number,
+): Promise<{ readonly end: number; readonly unknown: number }> {
+  const end = await endOfTime(pool, rows, before);
+  if (end === rows.from) return { end, unknown: 0 };
+  const open = await openCalls(pool, { ...rows, to: end });
+  const unknown = open.length === 0 ? 0 : (await append(pool, open)).rows;
+  await pool.query(
+    `insert into settled (tenant, sequence) values ($1, $2)
+     on conflict (tenant) do update set sequence = greatest(settled.sequence, excluded.sequence)`,
+    [rows.tenant, end],
+  );
+  return { end, unknown };
 }
 
 /** The row before the first decision whose time has not come. */

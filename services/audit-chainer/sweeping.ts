@@ -60,7 +60,8 @@ export function startSweeping(parts: Sweeping): Sweeper {
       );
       if (chained === -1) continue;
       samples = samples.slice(chained);
-      const unknown = await settle(pool, (samples[0]?.at ?? 0) - unknownAfterMs);
+      const before = (samples[0]?.at ?? 0) - unknownAfterMs;
+      const unknown = await settle(pool, before, stopping.signal);
       if (unknown > 0) log.warn({ unknown }, 'forwarded calls of which nobody reported the end');
     }
   };

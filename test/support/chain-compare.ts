@@ -52,6 +52,22 @@ export async function compareWithChain(
   }
 }
 
+/** What the chainer's sweeps missed, by the reasons of their events. @param databaseUrl of the superuser */
+export async function missedMessages(databaseUrl: string): Promise<readonly string[]> {
+  const database = new Client({ connectionString: databaseUrl });
+  await database.connect();
+  try {
+    const { rows } = await database.query<{ reason: string }>(
+      `select entry::json -> 'body' ->> 'reason' as reason from chain_rows
+       where tenant = '_platform' and kind = 'control.alert'
+         and entry::json -> 'body' ->> 'action' in ('report_gap', 'report_new_stream', 'report_rewound_stream')`,
+    );
+    return rows.map(({ reason }) => reason);
+  } finally {
+    await database.end();
+  }
+}
+
 async function compareNow(
   database: Client,
   tenant: string,

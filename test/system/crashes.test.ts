@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { compareWithChain, INTACT } from '../support/chain-compare.ts';
+import { compareWithChain, INTACT, missedMessages } from '../support/chain-compare.ts';
 import { crashRun, randomOf } from '../support/crash-run.ts';
 import { type Live, startLive } from '../support/live.ts';
 import { startLoad } from '../support/load.ts';
@@ -40,6 +40,7 @@ describe('kill -9 under load', () => {
     const { allowed, ...told } = run;
     console.log({ ...told, allowed: allowed.length });
     expect(await chainOf(allowed)).toMatchObject(INTACT);
+    expect(await missedMessages(live.system.databaseAdminUrl)).toEqual([]);
     expect(Object.keys(run.kills).sort()).toEqual(Object.keys(live.system.pids()).sort());
     expect(await said()).toBe('allow policy.allowed');
   });
