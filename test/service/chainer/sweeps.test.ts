@@ -15,6 +15,7 @@ import { append } from '../../../services/audit-chainer/append.ts';
 import { unknownOutcome } from '../../../services/audit-chainer/candidate.ts';
 import { handledThrough } from '../../../services/audit-chainer/spooled.ts';
 import { startSweeping } from '../../../services/audit-chainer/sweeping.ts';
+import { migrateDatabase } from '../../../services/migrate/database.ts';
 
 const shard = SUBJECTS.decisionBatch(0);
 const HOUR_MS = 3_600_000;
@@ -233,4 +234,22 @@ test('a stream that ends before what was chained of it, and one that was made an
     target: `CONTROL/${epoch}`,
     reason: `CONTROL was made anew; of the former is chained former up to ${Number(last) - 7}: what came behind is lost`,
   });
+});
+
+test('what was chained before there were sweeps is not missed', async () => {
+  const tenant = tenantOf('before');
+  await evidence.store('decision-worker', shard, [decisionRecord(tenant), decisionRecord(tenant)]);
+  await chainAll();
+  await sweep();
+  const streams =
+    "select stream, epoch, max(last) as last from spooled where stream = 'DECISIONS' group by 1, 2";
+  const before = await evidence.query(streams);
+  const alerts = (await evidence.rows('_platform')).length;
+  await evidence.query('drop table spooled, settled');
+  await evidence.query('delete from migrations where number = 14');
+  await migrateDatabase(evidence.databaseUrl('countersign_migrator'));
+  expect(await evidence.query(streams)).toEqual(before);
+  await sweep();
+  const later = (await evidence.rows('_platform')).slice(alerts);
+  expect(later.filter(({ entry }) => entry.includes('"DECISIONS/'))).toEqual([]);
 });
