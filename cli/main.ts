@@ -23,6 +23,7 @@ import { register as kill } from './commands/kill.ts';
 import { register as mint } from './commands/mint.ts';
 import { register as mode } from './commands/mode.ts';
 import { register as policy } from './commands/policy.ts';
+import { register as rebuild } from './commands/rebuild.ts';
 import { register as receipt } from './commands/receipt.ts';
 import { register as replay } from './commands/replay.ts';
 import { register as revoke } from './commands/revoke.ts';
@@ -61,6 +62,7 @@ const VERBS = [
   replay,
   receipt,
   backup,
+  rebuild,
   witness,
   test,
   conformance,

@@ -217,6 +217,44 @@ describe('audit tail', () => {
   });
 });
 
+describe('rebuild', () => {
+  const rebuild = async (...args: readonly string[]) => {
+    const env = { ...process.env, NO_COLOR: '1', COUNTERSIGN_DIR: live.system.dir };
+    const options = { env, cwd: CHECKOUT };
+    return new Promise<Ran>((resolve) => {
+      execFile('./countersign', ['rebuild', ...args], options, (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
+      });
+    });
+  };
+
+  it('finds nothing to do, then what was changed behind its back, and makes it right', async () => {
+    expect(await rebuild('--check')).toMatchObject({ code: 0 });
+    const client = new pg.Client({ connectionString: live.system.databaseAdminUrl });
+    await client.connect();
+    await client.query("delete from search_rows where tenant = 'demo' and tool = 'run_sql'");
+    await client.query(
+      "update search_rows set agent = 'other' where tenant = 'demo' and sequence = 3",
+    );
+    await client.query(
+      "insert into search_rows select tenant, 900000, at, kind, agent, person, tool, upstream, verdict, reason, mode, approval from search_rows where tenant = 'demo' and sequence = 3",
+    );
+    await client.end();
+    const found = async (...args: readonly string[]) => {
+      const { code, stdout } = await rebuild(...args, '--json');
+      const { projections } = JSON.parse(stdout) as { projections: Record<string, unknown>[] };
+      return { code, search: projections[0], control: projections[1] };
+    };
+    const wrong = { missing: 1, different: 1, extra: 1, unreadable: 0 };
+    const same = { missing: 0, different: 0, extra: 0 };
+    expect(await found('--check')).toMatchObject({ code: 1, search: wrong, control: same });
+    expect(await found()).toMatchObject({ code: 1, search: wrong });
+    expect(await found()).toMatchObject({ code: 0, search: same, control: same });
+    const { stdout } = await countersign('audit', 'list', '--tool', 'run_sql');
+    expect(stdout).toContain(idOf('blocked'));
+  });
+});
+
 describe('replay', () => {
   it('of a decision is identical, whatever way it ended', async () => {
     const names = [...CALLS.map(([name]) => name), 'no budget'];
