@@ -6,15 +6,12 @@ import { type Command, InvalidArgumentError } from 'commander';
 
 import { adminClient, reachable, type Reach } from '#cli/client.ts';
 import { CliError, EXIT, paint, print, printJson } from '#cli/output.ts';
+import { policyIn } from '#cli/policy-file.ts';
 import { addVerb } from '#cli/verb.ts';
 import { parseSize } from '#contracts/checkpoint.ts';
 import { verifyConsistency } from '#contracts/merkle.ts';
 import { type CheckedProof, checkRecordProof, type ProofFault } from '#contracts/record-proof.ts';
-import {
-  parseWitnessPolicy,
-  type WitnessPolicy,
-  WitnessPolicyError,
-} from '#contracts/witness-policy.ts';
+import type { WitnessPolicy } from '#contracts/witness-policy.ts';
 import { type OpenedCheckpoint, openCheckpoint } from '#contracts/witnessed.ts';
 
 export function registerProofs(audit: Command): void {
@@ -211,15 +208,5 @@ export function textIn(file: string): string {
     return readFileSync(file === '-' ? 0 : file, 'utf8');
   } catch (cause) {
     throw new CliError(`${file} cannot be read.`, { cause });
-  }
-}
-
-/** The policy in a file. Throws CliError. */
-export function policyIn(file: string): WitnessPolicy {
-  try {
-    return parseWitnessPolicy(readFileSync(file));
-  } catch (cause) {
-    const why = cause instanceof WitnessPolicyError ? cause.message : 'it cannot be read';
-    throw new CliError(`${file} is no policy: ${why}.`, { cause });
   }
 }

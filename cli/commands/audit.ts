@@ -2,7 +2,7 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 
-import { registerExport, type VerifyFolder, verifyFolder } from '#cli/audit-export.ts';
+import { registerExport } from '#cli/audit-export.ts';
 import { registerProofs } from '#cli/audit-proof.ts';
 import {
   allRows,
@@ -21,6 +21,7 @@ import { countGiven } from '#cli/given.ts';
 import { CliError, EXIT, paint, print, printJson, printTable, progress } from '#cli/output.ts';
 import { visible } from '#cli/untrusted.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
+import { type VerifyFolder, verifyFolder } from '#cli/verify-folder.ts';
 import type { AuditRecord, AuditRow, Explanation } from '#contracts/audit-api.ts';
 import type { ChainHead } from '#contracts/chain.ts';
 import { endOf, outcomeThatCounts, type OutcomeStatus } from '#contracts/outcome.ts';

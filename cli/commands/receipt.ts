@@ -2,10 +2,11 @@
 
 import type { Command } from 'commander';
 
-import { PROOF_FINDINGS, policyIn, textIn } from '#cli/audit-proof.ts';
+import { PROOF_FINDINGS, textIn } from '#cli/audit-proof.ts';
 import { adminClient, reachable, type Reach } from '#cli/client.ts';
 import { readText } from '#cli/given.ts';
 import { CliError, EXIT, paint, print, printJson } from '#cli/output.ts';
+import { policyIn } from '#cli/policy-file.ts';
 import { checkAgainst, checkReceipt, type ReceiptCheck } from '#cli/receipt-check.ts';
 import { addVerb } from '#cli/verb.ts';
 import type { AuditRecord } from '#contracts/audit-api.ts';

@@ -1,13 +1,16 @@
 // The format says enough for somebody else: a verifier in Go, on Go's own tree and notes, says of every export what ours says,
 // of the kept ones (test/vectors/exports), of honest ones and of tampered ones.
 
+import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { expect, test } from 'vitest';
 
 import { exportFiles } from '#cli/export-folder.ts';
+import { CHECKOUT } from '#cli/local/places.ts';
 import { showVerifierKey } from '#contracts/note.ts';
 import { verifyExport } from '#contracts/verify-export.ts';
 import { parseWitnessPolicy, type WitnessPolicy } from '#contracts/witness-policy.ts';
@@ -16,6 +19,7 @@ import type { Files } from '#test/support/owned-log.ts';
 import { secondVerifier } from '#test/support/second-verifier.ts';
 import { FILES, HONEST, OWNER, past, verify } from '#test/support/tampering.ts';
 
+const run = promisify(execFile);
 const second = await secondVerifier();
 
 function policyText({ logs, witnesses }: WitnessPolicy): string {
@@ -58,6 +62,29 @@ test.skipIf(second === undefined)('says of each what ours says', { timeout: 120_
 
 const KEPT = join(import.meta.dirname, '../../vectors/exports');
 const kept = await readdir(KEPT);
+
+test(
+  'the verifier in one file says the same, with nothing of ours beside it',
+  { timeout: 120_000 },
+  async () => {
+    const home = await mkdtemp(join(tmpdir(), 'countersign-verifier-'));
+    const file = join(home, 'countersign-verify.mjs');
+    await run('npm', ['run', '--silent', 'verifier', '--', '--file', file], { cwd: CHECKOUT });
+    const said = await Promise.all(
+      kept.map(async (name) => {
+        const folder = join(KEPT, name);
+        const args = ['--export', folder, '--policy', join(folder, 'policy'), '--json'];
+        const against = ['--against', join(folder, 'against.note')];
+        const ran = await run(process.execPath, [file, ...args, ...against], { cwd: home }).catch(
+          (error: unknown) => error as { stdout: string },
+        );
+        return (JSON.parse(ran.stdout) as { verdict: string }).verdict;
+      }),
+    );
+    expect(said).toEqual(kept.map((name) => name.split('-')[0]));
+    await rm(home, { recursive: true });
+  },
+);
 
 test.each(kept.map((name) => [name]))('the kept export %s', async (name) => {
   const folder = join(KEPT, name);
