@@ -9,6 +9,7 @@ import { SettlerConfig } from '../services/budget-settler/config.ts';
 import { WorkerConfig } from '../services/decision-worker/config.ts';
 import { IngressConfig } from '../services/ingress/config.ts';
 import { MigrateConfig } from '../services/migrate/config.ts';
+import { NotifierConfig } from '../services/notifier/config.ts';
 import { WitnessConfig } from '../services/witness/config.ts';
 import { adminOpenApi } from './admin-openapi.ts';
 import { asyncapi, lineSchemas } from './asyncapi.ts';
@@ -31,6 +32,7 @@ export function artefacts(): Readonly<Record<string, string>> {
       'decision-worker': WorkerConfig,
       'audit-chainer': ChainerConfig,
       'approval-escalation': EscalationConfig,
+      notifier: NotifierConfig,
       'budget-settler': SettlerConfig,
       witness: WitnessConfig,
       admin: AdminConfig,

@@ -132,6 +132,7 @@ function publishes(): Record<string, readonly string[]> {
       ...reads('approvals'),
       writes('approvals'),
     ],
+    notifier: [...consumed('notifier').flatMap(consumes), SUBJECTS.helds],
     'budget-settler': [
       ...consumed('budget-settler').flatMap(consumes),
       'v1.count.>',

@@ -105,6 +105,14 @@ export const CONSUMERS = {
     pendingMax: 500,
     filters: [SUBJECTS.holds, SUBJECTS.uses],
   },
+  /** Steps of held calls that people are told of. */
+  'notify-approvals': {
+    stream: 'APPROVALS',
+    process: 'notifier',
+    ackWaitMs: 10_000,
+    deliveriesMax: -1, // nobody is left unasked: what cannot be read is told and left to the chain
+    pendingMax: 500,
+  },
   /** Calls that did not run after all, whose budgets are given back. */
   'settle-outcomes': {
     stream: 'OUTCOMES',

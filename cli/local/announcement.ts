@@ -18,6 +18,7 @@ export function announce(state: SystemState | undefined): void {
     ['agents', urls.ingress, 'decisions, AuthZEN, MCP'],
     ['operators', urls.admin, 'policies, facts, capabilities, audit'],
     ['demo shop', urls.upstream, 'a real MCP server behind it'],
+    ['demo chat', urls.chat, 'stands in for Slack: what people are asked, with buttons'],
   ];
   for (const line of alignColumns(places)) print(`  ${line}`);
   for (const { title, command, expect } of state.hints ?? []) {

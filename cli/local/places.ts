@@ -21,6 +21,7 @@ export function placesIn(dir: string) {
     /** Key and store of the witness: not among the secrets of those whom it watches. */
     witness: join(dir, 'witness'),
     witnessPolicy: join(dir, 'witness.policy'),
+    channels: join(dir, 'channels.json'),
     run: join(dir, 'run'),
     ports: join(dir, 'ports.json'),
     state: join(dir, 'run', 'system.json'),

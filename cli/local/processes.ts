@@ -3,6 +3,7 @@
 
 import { RECEIPT_KEYS_PATH } from '#contracts/receipt-key.ts';
 
+import type { LocalChat } from './chat.ts';
 import type { DatabaseRole, Secrets } from './secrets.ts';
 import type { LocalWitness } from './witness.ts';
 
@@ -12,6 +13,7 @@ export interface Site {
   readonly natsMonitorUrl: string;
   readonly secrets: Secrets;
   readonly witness: LocalWitness;
+  readonly chat: LocalChat;
   /** The port that bears this name (see `ports` of a service). */
   readonly port: (name: string) => number;
   readonly databaseUrlFile: (role: DatabaseRole) => string;
@@ -134,8 +136,37 @@ export const PROCESSES: ProcessTable = {
           'decision-worker',
           'admin',
           'ingress',
+          'notifier',
         ]),
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_approvals'),
+      }),
+    },
+    {
+      name: 'notifier',
+      entry: 'services/notifier/main.ts',
+      replicas: 1,
+      background: true,
+      env: (site) => ({
+        ...bus(site, 'notifier'),
+        ...macKeys(site, 'notifier', ['notifier', 'approval-escalation']),
+        COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_notifier'),
+        COUNTERSIGN_NOTIFIER_HOST: HOST,
+        COUNTERSIGN_NOTIFIER_PORT: String(site.port('notifier')),
+        COUNTERSIGN_CHANNELS_FILE: site.chat.channelsFile,
+        COUNTERSIGN_CHANNEL_SECRETS_DIR: site.secrets.channelSecretsDir,
+        // The demo's chat, and nothing else that is not public.
+        COUNTERSIGN_NOTIFIER_TARGETS_ALLOWED: site.chat.target,
+      }),
+    },
+    {
+      name: 'chat',
+      entry: 'cli/demo/chat.ts',
+      replicas: 1,
+      background: true,
+      env: (site) => ({
+        COUNTERSIGN_CHAT_PORT: String(site.port('chat')),
+        COUNTERSIGN_CHAT_SECRETS_DIR: site.secrets.channelSecretsDir,
+        COUNTERSIGN_CHAT_CALLBACKS_URL: `http://${HOST}:${site.port('notifier')}`,
       }),
     },
     {
@@ -210,7 +241,17 @@ export function instancesOf(
 
 /** Names of the ports that a system needs, with the port that each has unless it is taken. */
 export function usualPorts(instances: readonly Instance[]): ReadonlyMap<string, number> {
-  const fixed = ['ingress', 'admin', 'upstream', 'nats', 'nats-monitor', 'postgres', 'witness'];
+  const fixed = [
+    'ingress',
+    'admin',
+    'upstream',
+    'nats',
+    'nats-monitor',
+    'postgres',
+    'witness',
+    'notifier',
+    'chat',
+  ];
   const health = instances.map(({ name }) => healthPort(name));
   return new Map([...fixed, ...health].map((name, index) => [name, FIRST_PORT + index]));
 }

@@ -46,6 +46,7 @@ export interface SystemState {
     readonly natsMonitor: string;
     readonly postgres: string;
     readonly upstream: string;
+    readonly chat: string;
   };
   /** In the order in which they were started. */
   readonly processes: readonly RecordedProcess[];

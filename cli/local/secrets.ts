@@ -14,7 +14,14 @@ import { keepPrivate, writePrivate } from './private-file.ts';
 export const NATS_USERS: readonly string[] = Object.keys(permissions());
 
 /** Writers of stored messages (contracts/mac.ts). */
-const WRITERS = ['ingress', 'decision-worker', 'audit-chainer', 'admin', 'approval-escalation'];
+const WRITERS = [
+  'ingress',
+  'decision-worker',
+  'audit-chainer',
+  'admin',
+  'approval-escalation',
+  'notifier',
+];
 
 /** Login roles in Postgres: who owns the tables, and the processes that use them. */
 export const DATABASE_ROLES = [
@@ -22,6 +29,7 @@ export const DATABASE_ROLES = [
   'countersign_chainer',
   'countersign_admin',
   'countersign_approvals',
+  'countersign_notifier',
 ] as const;
 export type DatabaseRole = (typeof DATABASE_ROLES)[number];
 
@@ -48,6 +56,8 @@ export interface Secrets {
   readonly upstreamCredentialsDir: string;
   /** Folder of the secrets of fact sources, one folder for each tenant. */
   readonly factSourcesDir: string;
+  /** Folder of the secrets of channels, one folder for each tenant. */
+  readonly channelSecretsDir: string;
   readonly bootstrapOperatorsFile: string;
   readonly operatorTokenFiles: readonly string[];
 }
@@ -64,6 +74,8 @@ export function makeSecrets(folder: string): Secrets {
     'upstreams',
     join('upstreams', 'demo'),
     'facts',
+    'channels',
+    join('channels', 'demo'),
   ]) {
     mkdirSync(below(part), { recursive: true, mode: 0o700 });
     chmodSync(below(part), 0o700);
@@ -100,6 +112,7 @@ export function makeSecrets(folder: string): Secrets {
     upstreamTokenFile,
     upstreamCredentialsDir: below('upstreams'),
     factSourcesDir: below('facts'),
+    channelSecretsDir: below('channels'),
     ...makeOperators(below('operators')),
   };
 }

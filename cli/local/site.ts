@@ -4,6 +4,7 @@ import { join } from 'node:path';
 
 import { findBinary } from './binaries.ts';
 import type { OnProgress } from './binaries.ts';
+import { prepareChat } from './chat.ts';
 import { DATABASE } from './database.ts';
 import { placesIn } from './places.ts';
 import { planPorts } from './port-plan.ts';
@@ -53,6 +54,7 @@ export async function prepareSite(options: SiteOptions): Promise<PreparedSite> {
     natsMonitor: http('nats-monitor'),
     postgres: `postgres://127.0.0.1:${port('postgres')}/${DATABASE}`,
     upstream: `${http('upstream')}/mcp`,
+    chat: http('chat'),
   };
   const superuser = { user: 'postgres', password: secrets.databasePassword('postgres') };
   return {
@@ -62,6 +64,11 @@ export async function prepareSite(options: SiteOptions): Promise<PreparedSite> {
     witness: prepareWitness(options.dir, {
       logKeyFile: secrets.logKeyFile,
       url: http('witness'),
+    }),
+    chat: prepareChat(options.dir, {
+      secretsDir: secrets.channelSecretsDir,
+      port: port('chat'),
+      adminUrl: urls.admin,
     }),
     natsUrl: urls.nats,
     natsMonitorUrl: urls.natsMonitor,

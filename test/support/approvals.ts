@@ -61,6 +61,7 @@ export interface Approvals {
   readonly startChainer: () => Promise<Running>;
   /** What a process of the service is started with. */
   readonly environment: () => Promise<Readonly<Record<string, string>>>;
+  readonly databaseUrl: (role: DatabaseRole) => string;
   readonly person: (id: string, more?: Partial<Operator>) => Promise<number>;
   readonly ask: <Name extends Asks>(ask: Ask<Name>, as?: string) => Promise<HeldReply<Name>>;
   /** Shows the call, waits until the preview is whole, and says yes to it. */
@@ -212,6 +213,7 @@ export async function startApprovals(
     startService,
     startChainer: start,
     environment: () => environment('approval-escalation', 'countersign_approvals'),
+    databaseUrl,
     person,
     ask,
     approve: async (id, by = 'ada', grant) => {

@@ -143,6 +143,11 @@ describe('there is one way to decide', () => {
     ]);
     expect(where(/\breduce\(row/)).toEqual(['services/approval-escalation/steps.ts']);
     expect(where(/\bdecideHeld\(parts/)).toEqual(['services/approval-escalation/serve.ts']);
+    // Of the processes that people reach each has one place that asks it.
+    expect(where(/\bask<'decide'>/)).toEqual([
+      'services/admin/approvals.ts',
+      'services/notifier/decide.ts',
+    ]);
   });
 
   it('only the store writes approvals, and nobody else has rights on them', () => {

@@ -12,6 +12,7 @@ const site: Site = {
   port: (name) => name.length,
   databaseUrlFile: (role) => `database of ${role}`,
   opa: 'opa',
+  chat: { channelsFile: 'channels', target: 'chat' },
   witness: { keyFile: 'witness key', store: 'witness store', policyFile: 'witness policy' },
   secrets: {
     natsPassword: () => 'a password that must not get into an environment',
@@ -25,6 +26,7 @@ const site: Site = {
     upstreamTokenFile: 'upstream token',
     upstreamCredentialsDir: 'upstream credentials',
     factSourcesDir: 'fact sources',
+    channelSecretsDir: 'channel secrets',
     bootstrapOperatorsFile: 'operators',
     operatorTokenFiles: [],
   },
@@ -59,7 +61,8 @@ describe('the table of processes', () => {
       'audit-chainer':
         'keys for audit-chainer: ingress decision-worker audit-chainer admin approval-escalation',
       'approval-escalation':
-        'keys for approval-escalation: approval-escalation decision-worker admin ingress',
+        'keys for approval-escalation: approval-escalation decision-worker admin ingress notifier',
+      notifier: 'keys for notifier: notifier approval-escalation',
       'decision-worker': 'keys for decision-worker: decision-worker approval-escalation',
       'budget-settler': 'keys for budget-settler: decision-worker ingress',
       shop: undefined,
@@ -98,6 +101,8 @@ describe('instances and ports', () => {
       'nats-monitor',
       'postgres',
       'witness',
+      'notifier',
+      'chat',
       ...['a', 'b-1', 'b-2'].map(healthPort),
     ]);
     expect(new Set(ports.values()).size).toBe(ports.size);

@@ -1,0 +1,85 @@
+/** Wires the notifier: events of held calls in, messages to people out, and their answers back. */
+import { APPROVAL_WRITER } from '#contracts/approval.ts';
+import { ConfigError, readConfig } from '#host/config.ts';
+import { consume } from '#host/consume.ts';
+import { watchDatabase } from '#host/database-watch.ts';
+import { openPool } from '#host/database.ts';
+import { serveHealth } from '#host/health.ts';
+import { readMacKeys } from '#host/keys.ts';
+import { createLog } from '#host/log.ts';
+import { gauge } from '#host/metrics.ts';
+import { connectBus } from '#host/nats.ts';
+import { closers, run, type Running } from '#host/run.ts';
+import { signedRequester } from '#host/signed-request.ts';
+
+import { answerCallback } from './callback.ts';
+import { readChannels } from './channels.ts';
+import { NotifierConfig } from './config.ts';
+import { type DeliverParts, startDelivery } from './deliver.ts';
+import { listen } from './http.ts';
+import { intake } from './intake.ts';
+import { poster, type Resolve } from './outgoing.ts';
+
+const WRITER = 'notifier';
+/** Number of the newest migration that this process needs. */
+const SCHEMA = 5;
+const CONNECTIONS_MAX = 8;
+const BATCH_MAX = 128;
+
+export interface RunningNotifier extends Running {
+  /** Where callbacks arrive. */
+  readonly port: number;
+}
+
+/** @param hooks for tests: a crash after a message was posted, names that resolve to other addresses */
+export async function start(
+  config: NotifierConfig,
+  hooks: Pick<DeliverParts, 'afterPost'> & { readonly resolve?: Resolve } = {},
+): Promise<RunningNotifier> {
+  const { resolve, ...crash } = hooks;
+  const log = createLog(WRITER, config.COUNTERSIGN_LOG_LEVEL);
+  const keys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
+  const missing = [WRITER, APPROVAL_WRITER].filter((writer) => !keys.has(writer));
+  if (missing.length > 0) throw new ConfigError([`MAC keys: none of ${missing.join(', ')}`]);
+  const channels = readChannels(
+    config.COUNTERSIGN_CHANNELS_FILE,
+    config.COUNTERSIGN_CHANNEL_SECRETS_DIR,
+  );
+  const { add, closeAll } = closers(log);
+  const bus = await connectBus({
+    url: config.COUNTERSIGN_NATS_URL,
+    user: WRITER,
+    passwordFile: config.COUNTERSIGN_NATS_PASSWORD_FILE,
+    monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
+  });
+  add('bus', bus.close);
+  const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, CONNECTIONS_MAX);
+  add('pool', () => pool.end());
+  const database = watchDatabase(pool, SCHEMA, log);
+  const allowed = config.COUNTERSIGN_NOTIFIER_TARGETS_ALLOWED.split(',').map((one) => one.trim());
+  const post = poster(new Set(allowed.filter((one) => one !== '')), resolve);
+  const parts = { pool, database, channels, post, keys, log, now: Date.now };
+
+  const delivering = startDelivery({ ...parts, ...crash });
+  add('delivery', delivering.close);
+  const options = { batchMax: BATCH_MAX, log };
+  const taking = consume(bus, 'notify-approvals', options, intake(parts, delivering.wake));
+  add('events', taking.stop);
+  add('database watch', database.close);
+  const callbacks = answerCallback({ ...parts, request: signedRequester(bus, keys) });
+  const { COUNTERSIGN_NOTIFIER_HOST: host, COUNTERSIGN_NOTIFIER_PORT: port } = config;
+  const listening = await listen({ host, port }, callbacks);
+  add('http', listening.close);
+  gauge('countersign_notices_lag_messages', 'Events that are not taken yet.', taking.lag);
+
+  const health = await serveHealth(
+    config.COUNTERSIGN_HEALTH_PORT,
+    { bus: () => (bus.connected() ? '' : 'the bus is away'), database: database.fault },
+    () => ({ lag: taking.lag() }),
+  );
+  add('health', health.close);
+  log.info({ port: listening.port }, 'telling people');
+  return { stop: closeAll, port: listening.port };
+}
+
+if (import.meta.main) await run(() => start(readConfig(NotifierConfig, process.env)));

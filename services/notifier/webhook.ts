@@ -1,0 +1,58 @@
+/**
+ * Generic webhook: every event, signed.
+ * @see https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+ */
+import { hasButtons } from './buttons.ts';
+import { baseUrl } from './channels.ts';
+import {
+  byStatus,
+  NoSecret,
+  type Notice,
+  type Vendor,
+  webhookKey,
+  webhookSignature,
+} from './vendor.ts';
+
+export const webhook: Vendor = {
+  repeatable: () => true,
+  make: async (notice, { channel, link, nonce, secret, now }) => {
+    const key = webhookKey(await secret('secret'));
+    if (key === undefined) throw new NoSecret('no secret of the form whsec_');
+    const body = JSON.stringify({
+      type: `approval.${notice.event.event}`,
+      timestamp: new Date(notice.event.at).toISOString(),
+      data: { ...dataOf(notice, link), ...(hasButtons(notice, channel) ? { nonce } : {}) },
+    });
+    const id = notice.event.id;
+    const timestamp = String(Math.floor(now / 1_000));
+    return {
+      url: baseUrl(channel),
+      body,
+      headers: {
+        'content-type': 'application/json',
+        'user-agent': 'countersign',
+        'webhook-id': id,
+        'webhook-timestamp': timestamp,
+        'webhook-signature': webhookSignature(key, { id, timestamp, body }),
+      },
+    };
+  },
+  // Anything but 2xx is a failure that passes, 410 one that does not.
+  read: (answer, now) => {
+    const result = byStatus(answer, now);
+    return result.is === 'never' && answer.status !== 410
+      ? { is: 'later', afterMs: 0, fault: result.fault }
+      : result;
+  },
+};
+
+const dataOf = ({ event, repeat }: Notice, link: string) => ({
+  ...event.value.summary,
+  state: event.state,
+  by: event.by,
+  progress: event.value.progress,
+  tier: event.value.tier,
+  reason: event.value.reason,
+  link,
+  may_be_repeated: repeat,
+});
