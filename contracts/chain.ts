@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 
-import { canonical, type Json } from './json.ts';
+import { parseCanonical } from './canonical-text.ts';
 import type { ApprovalEvent, ControlKind } from './subjects.ts';
 
 /** What a chain holds. Readers MUST take an unknown kind for what it is: an entry they cannot explain. */
@@ -112,12 +112,8 @@ const check = Compile(ChainEntry);
 
 /** The entry in a text, undefined for one that is not the canonical text of an entry. */
 export function parseEntry(text: string): ChainEntry | undefined {
-  try {
-    const value = JSON.parse(text) as Json;
-    return check.Check(value) && canonical(value as Json) === text ? value : undefined;
-  } catch {
-    return undefined; // not JSON, or a value that has no canonical form
-  }
+  const value = parseCanonical(text);
+  return check.Check(value) ? value : undefined;
 }
 
 /** One entry as it is stored and exported. */

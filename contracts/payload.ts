@@ -6,6 +6,7 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 
 import { callHash } from './call-hash.ts';
+import { parseCanonical } from './canonical-text.ts';
 import { canonical, type Json } from './json.ts';
 import { commitment, type Commitments, sha256 } from './record.ts';
 
@@ -30,12 +31,8 @@ const check = Compile(Payload);
 
 /** The payload in a text, undefined for one that is not the canonical text of a payload. */
 export function parsePayload(text: string): Payload | undefined {
-  try {
-    const value = JSON.parse(text) as Json;
-    return check.Check(value) && canonical(value as Json) === text ? value : undefined;
-  } catch {
-    return undefined; // not JSON, or a value that has no canonical form
-  }
+  const value = parseCanonical(text);
+  return check.Check(value) ? value : undefined;
 }
 
 /**
