@@ -42,6 +42,7 @@ import { EXPORT_OPERATIONS } from './export-api.ts';
 import { FactSource } from './fact-source.ts';
 import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
 import { AgentClass } from './mode.ts';
+import { PAYLOAD_OPERATIONS } from './payload-api.ts';
 import { PROOF_OPERATIONS } from './proof-api.ts';
 import { ROLLOUT_OPERATIONS } from './rollout-api.ts';
 import { Revocation, RevocationRequest, Switch, SwitchEngage, SwitchRelease } from './stop.ts';
@@ -355,6 +356,7 @@ export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [
   AUDIT_OPERATIONS,
   PROOF_OPERATIONS,
   EXPORT_OPERATIONS,
+  PAYLOAD_OPERATIONS,
   APPROVAL_OPERATIONS,
   ROLLOUT_OPERATIONS,
 ];

@@ -48,6 +48,12 @@ export const AuditRecord = Type.Object({
   ...AuditRow.properties,
   /** Exact text of the payload, null where there is none. */
   payload: Type.Union([Type.String(), Type.Null()]),
+  erased: Type.Optional(
+    Type.Object(
+      { at: Type.String(), by_order: Type.String() },
+      { description: 'When its payload was erased, and the event that ordered it.' },
+    ),
+  ),
   about: Type.Array(AuditRow, { description: 'What was recorded about it, such as its outcome.' }),
 });
 export type AuditRecord = Static<typeof AuditRecord>;

@@ -31,6 +31,7 @@ export type ControlKind =
   | 'mode'
   | 'exception'
   | 'compat'
+  | 'payloads'
   | 'read'
   | 'alert';
 

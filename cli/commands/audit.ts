@@ -3,6 +3,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 
 import { registerExport } from '#cli/audit-export.ts';
+import { registerPayloads } from '#cli/audit-payloads.ts';
 import { registerProofs } from '#cli/audit-proof.ts';
 import {
   allRows,
@@ -48,6 +49,7 @@ export function register(program: Command): void {
   registerList(audit);
   registerProofs(audit);
   registerExport(audit);
+  registerPayloads(audit);
   registerTail(audit);
   reachable(
     addVerb(audit, 'show <decision-id>', {
@@ -181,7 +183,9 @@ async function show(id: string, options: Reach): Promise<void> {
   print(`\n${paint('bold', 'leaf')}`);
   printJson(record.leaf);
   print(`\n${paint('bold', 'payload')}`);
-  if (payload === undefined) print('there is none');
+  const { erased } = record;
+  if (erased !== undefined) print(`erased ${erased.at} by order ${erased.by_order}`);
+  else if (payload === undefined) print('there is none');
   else printJson(payload.sections);
 }
 

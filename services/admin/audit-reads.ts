@@ -37,6 +37,7 @@ export interface AuditTables {
   };
   payloads: { tenant: string; sequence: number; body: string };
   heads: { tenant: string; sequence: number; hash: Uint8Array };
+  payload_erasures: { tenant: string; sequence: number; order_id: string; at: number };
 }
 
 /** A row with what it is shown as. */
@@ -68,12 +69,20 @@ export interface FoundRows {
   readonly next: Place | undefined;
 }
 
+/** `at` is RFC 3339; `by_order` the record id of the event. */
+export interface Erased {
+  readonly at: string;
+  readonly by_order: string;
+}
+
 export interface AuditReads {
   readonly head: (tenant: string) => Promise<AuditHead>;
   readonly range: (tenant: string, range: Range) => Promise<ReadRow[]>;
   readonly search: (tenant: string, search: Search) => Promise<FoundRows>;
   /** A decision and what is about it, with payloads, in the order of the chain. */
   readonly about: (tenant: string, decisionId: string) => Promise<readonly ReadRow[]>;
+  /** When a row's payload was erased, and by which order. */
+  readonly erased: (tenant: string, sequence: number) => Promise<Erased | undefined>;
   /** The first record of a stored message. */
   readonly bySource: (
     tenant: string,
@@ -122,6 +131,16 @@ export function auditReads(database: Kysely<AuditTables>): AuditReads {
       within(tenant, async (tx) => {
         const sequences = await sequencesAbout(tx, tenant, decisionId);
         return rowsAt(tx, { tenant, sequences, payloads: true });
+      }),
+    erased: (tenant, sequence) =>
+      within(tenant, async (tx) => {
+        const row = await tx
+          .selectFrom('payload_erasures')
+          .select(['order_id', 'at'])
+          .where('tenant', '=', tenant)
+          .where('sequence', '=', sequence)
+          .executeTakeFirst();
+        return row === undefined ? undefined : { at: moment(row.at), by_order: row.order_id };
       }),
     bySource: (tenant, { stream, epoch, sequence }) =>
       within(tenant, async (tx) => {

@@ -52,6 +52,7 @@ function guarded(
     range: (tenant, range) => guard((at) => at.range(tenant, range)),
     search: (tenant, search) => guard((at) => at.search(tenant, search)),
     about: (tenant, decisionId) => guard((at) => at.about(tenant, decisionId)),
+    erased: (tenant, sequence) => guard((at) => at.erased(tenant, sequence)),
     bySource: (tenant, source) => guard((at) => at.bySource(tenant, source)),
   };
 }
@@ -90,9 +91,10 @@ function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof
     },
     showAudit: async ({ tenant, path }) => {
       const rows = await reads.about(tenant, path['decision'] ?? '');
-      const { row, payload } = decisionIn(rows);
+      const { row, payload, place } = decisionIn(rows);
       const about = rows.map((other) => other.row).filter(({ kind }) => kind !== 'decision');
-      return { ...row, payload, about };
+      const erased = payload === null ? await reads.erased(tenant, place) : undefined;
+      return { ...row, payload, ...(erased === undefined ? {} : { erased }), about };
     },
     explainAudit: async ({ tenant, path }) => {
       const rows = await reads.about(tenant, path['decision'] ?? '');

@@ -14,9 +14,9 @@ import type { PublishRecord } from '#host/publish.ts';
 
 import { AdminError } from './errors.ts';
 
-/** What stands in the chain only and changes no state: somebody read a payload. */
+/** What stands in the chain only and changes no state of the bucket: somebody read a payload, or ordered what becomes of it. */
 export interface Note {
-  readonly kind: 'read';
+  readonly kind: 'read' | 'payloads';
   readonly action: string;
   readonly target: string;
   readonly value: Json;

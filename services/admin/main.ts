@@ -24,6 +24,8 @@ import { driller } from './drill.ts';
 import { exportReads } from './export-reads.ts';
 import { exportRoutes } from './exports.ts';
 import { authenticator, operatorsOf } from './operators.ts';
+import { payloadRoutes } from './payload-orders.ts';
+import { payloadReads } from './payload-reads.ts';
 import { bootstrapOperators, readOperators } from './persons.ts';
 import { policyBuilder } from './policies.ts';
 import { type Projector, startProjector } from './project.ts';
@@ -36,7 +38,7 @@ import { adminRoutes, type Routes } from './routes.ts';
 import { webhookRoutes } from './webhooks.ts';
 
 /** Number of the newest migration that reads of the audit trail need. */
-const SCHEMA = 11;
+const SCHEMA = 15;
 const DATABASE_CONNECTIONS_MAX = 8;
 
 const STALE_MS = 5_000;
@@ -86,6 +88,7 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
       auditRoutes(audit?.reads),
       proofRoutes(audit?.proofs),
       exportRoutes(audit?.exports),
+      payloadRoutes(audit?.payloads),
       approvalRoutes(held),
       rolloutRoutes(audit?.seen),
     ];
@@ -142,6 +145,7 @@ function openAudit(config: AdminConfig, log: Logger) {
     reads: auditReads(database),
     seen: seenReader(database),
     exports: exportReads(pool),
+    payloads: payloadReads(pool),
     proofs: proofReads(pool),
     fault: watch.fault,
     close: async () => {

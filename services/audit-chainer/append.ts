@@ -12,6 +12,7 @@ import { PLATFORM } from '#contracts/ids.ts';
 import { inTransaction } from '#host/database.ts';
 
 import { alertAboutConflict, type Candidate } from './candidate.ts';
+import { keepOrders } from './payload-orders.ts';
 import { sortOut } from './sort-out.ts';
 import { type HandledMessages, keepHandled } from './spooled.ts';
 
@@ -122,6 +123,7 @@ async function insert(
     ],
   );
   await insertSearch(client, rows);
+  await keepOrders(client, rows);
   const moved = [...new Set(rows.map(({ tenant }) => tenant))];
   await client.query(
     `update heads set sequence = moved.sequence, hash = moved.hash

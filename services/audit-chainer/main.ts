@@ -19,6 +19,7 @@ import { append, type Appended } from './append.ts';
 import { alert } from './candidate.ts';
 import { type Chaining, chainStream } from './chaining.ts';
 import { ChainerConfig } from './config.ts';
+import { startErasing } from './erasing.ts';
 import { startFeed } from './feed.ts';
 import { watchLag } from './lag.ts';
 import { introduceLogKey, readLogKey } from './log-key.ts';
@@ -33,7 +34,7 @@ import { markWitnessed } from './witnessed.ts';
 import { startWitnesses, type Witnesses } from './witnesses.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 14;
+const SCHEMA = 15;
 
 const records = counter<{ stream: string; became: string }>(
   'countersign_chain_records',
@@ -82,6 +83,7 @@ export async function start(
   }
   const tree = startTree(parts);
   add('sweeper', startSweeping(parts).stop);
+  add('eraser', startErasing(parts).stop);
   // Closed before the consumers: what waits for the database lets go at once.
   add('database watch', database.close);
   startTrimming(parts);

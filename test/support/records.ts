@@ -117,8 +117,12 @@ export function outcomeRecord(
 }
 
 /** A change by a person. */
-export function controlRecord(tenant: string, change: Partial<ControlLeaf> = {}): RecordLines {
-  const { payload, commitments } = sealPayload({ value: 'null' }, {}, salt);
+export function controlRecord(
+  tenant: string,
+  change: Partial<ControlLeaf> = {},
+  value: Json = null,
+): RecordLines {
+  const { payload, commitments } = sealPayload({ value: canonical(value) }, {}, salt);
   const leaf: ControlLeaf = {
     action: 'put',
     at: Date.now(),
