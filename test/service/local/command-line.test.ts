@@ -132,6 +132,7 @@ test('the doctor looks at everything and changes nothing', async () => {
     'disk',
     'ports',
     'secrets',
+    'witness',
     'run',
   ]);
   expect(checks.find(({ name }) => name === 'secrets')?.state).toBe('note');
