@@ -214,7 +214,7 @@ describe('README.md', () => {
       .filter(({ language }) => language === 'sh')
       .map((block) => [title(block), block] as const),
   )('%s', async ([, { code }]) => {
-    const promise = /\s+# ((?:allow|block|escalate)\b.*)$/gm;
+    const promise = /\s+# ((?:allow|block|escalate|intact|tampered|incomplete)\b.*)$/gm;
     await done(shell.run(heldTo(byHand(code), promise)));
   });
 });
