@@ -13,7 +13,15 @@ import { canonical, type Json } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 import { killedBy } from '#contracts/stop.ts';
 
-import { block, type Call, type Checks, type Held, pass, type Principal } from '../decide.ts';
+import {
+  block,
+  type Call,
+  type Checks,
+  type Held,
+  pass,
+  type Principal,
+  type Refusal,
+} from '../decide.ts';
 import { revokedBy, stoppableOf, type Stops, withdrawnBy } from './stopped.ts';
 
 /** A capability whose signatures hold and whose root was minted here. */
@@ -55,8 +63,33 @@ export function capabilityCheck(points: CapabilityPoints & Stops): Checks['capab
         opened.held,
       );
     }
-    return pass(opened.held);
+    return aboveIt(call, by, opened, points) ?? pass(opened.held);
   };
+}
+
+/**
+ * What those may do who delegated to the agent that a capability is for: along a chain of actors nobody passes on more
+ * than is his own, so each of them needs a standing grant that covers the call. Undefined when it is covered.
+ */
+function aboveIt(
+  call: Call,
+  by: Principal,
+  { subject, held }: KnownCapability,
+  { agent, audience }: CapabilityPoints,
+): Refusal<Held> | undefined {
+  for (const actor of by.actors.slice(by.actors.lastIndexOf(subject) + 1)) {
+    const granted = agent(call.tenant, actor)?.grant;
+    if (granted === undefined)
+      return block('capability.missing', `${actor} delegated and has no standing grant`, held);
+    const grant = { subject: by.agent, tenant: call.tenant, issuedAt: 0, notBefore: null };
+    const refusal = judgeCaveats(
+      { ...grant, caveats: caveatsOf(granted) },
+      situation(call, by, audience),
+    );
+    if (refusal !== null)
+      return block(refusal.code, `standing grant of ${actor}: ${refusal.detail}`, held);
+  }
+  return undefined;
 }
 
 /** What a capability is judged against. */

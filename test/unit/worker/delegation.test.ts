@@ -162,4 +162,61 @@ describe('a capability handed down', () => {
       await allows(token, ['sub', 'agent-b'], call),
     ]).toEqual([true, true, false, false]);
   });
+
+  const read = { tools: ['read_a'] };
+  const own: [name: string, actors: string[], known: Registry, ok: boolean][] = [
+    ['alone', ['agent-a'], {}, true],
+    ['of the first of the chain, handed down', ['sub', 'agent-a'], {}, true],
+    ['for whom somebody delegated to who may do it', ['agent-a', 'lead'], { lead: read }, true],
+    [
+      'for whom somebody delegated to who may less',
+      ['agent-a', 'lead'],
+      { lead: { tools: ['read_b'] } },
+      false,
+    ],
+    [
+      'for whom somebody delegated to who has no grant',
+      ['agent-a', 'lead'],
+      { lead: undefined },
+      false,
+    ],
+    ['for whom a stranger delegated to', ['agent-a', 'lead'], {}, false],
+    [
+      'below one who may less, far up',
+      ['sub', 'agent-a', 'lead', 'chief'],
+      { lead: read, chief: { tools: ['*'], forbidden_tools: ['read_a'] } },
+      false,
+    ],
+  ];
+  it.each(own)('a capability of one %s', async (_, actors, known, ok) => {
+    const held = capabilityCheck({
+      open: async (__, token) => opened(token),
+      audience: AUDIENCE,
+      agent: agentOf(known),
+      revoked: () => false,
+      engaged: () => false,
+    });
+    const token = mintCapability(
+      { claims: CLAIMS, caveats: [{ t: 'tool_allow', tools: ['read_a'] }] },
+      KEY,
+    );
+    const call = {
+      envelope: { capability: token, tool: 'read_a' },
+      tenant: TENANT,
+      arguments: {},
+      at: 0,
+      tool: { upstream: 'crm' },
+      trace: [],
+    } as unknown as Call;
+    const by = {
+      ...principal(actors, known),
+      person: '',
+      workflow: '',
+      session: '',
+      task: '',
+      sender: {},
+    } as unknown as Principal;
+    const ended = await held({ ...call, at: (CLAIMS.issuedAt + 1) * 1_000 }, by);
+    expect([ended.ok, ended.ok ? '' : ended.detail]).toEqual([ok, expect.any(String)]);
+  });
 });
