@@ -205,7 +205,7 @@ describe('README.md', () => {
       .replaceAll('show APPROVAL_ID', 'show $(waiting 2>/dev/null | tee held.id)')
       .replaceAll('APPROVAL_ID', '$(cat held.id)')
       .replaceAll(
-        /^(cp -r policies\/starter my-policy) .*$/gm,
+        /^(rm -rf my-policy && cp -r policies\/starter my-policy) .*$/gm,
         `$1; sed -i.bak 's/"refund_limit": 100/"refund_limit": 500/' my-policy/data.json`,
       );
 
