@@ -90,6 +90,23 @@ describe('a ceiling', () => {
     expect(state.last_seq).toBeLessThan(200);
   });
 
+  it('takes one unit for a call that is repeated under its call_id, whichever worker answers', async () => {
+    await ceilings({ scope: 'task', window: 'month', calls: 10 });
+    const task_id = `retrying ${randomUUID()}`;
+    const used = () => counted('COUNT_MONTH', scopeToken(`task\nshop-agent\n${task_id}`));
+    const again = { task_id, call_id: randomUUID(), args: { order_id: 'o-1' } };
+    const racing = Object.keys(await reasons(20, again));
+    const expected = /^(policy\.allowed|call\.in_progress|budget\.exhausted)$/;
+    expect(racing.filter((code) => !expected.test(code))).toEqual([]);
+    await expect.poll(used, { timeout: 5_000 }).toEqual(['1']);
+    for (let repeat = 0; repeat < 10; repeat += 1)
+      expect(await reasons(1, again)).toEqual({ 'policy.allowed': 1 });
+    // What a repeat reserved while it was looked up is on its way back for a moment.
+    await expect.poll(used, { timeout: 5_000 }).toEqual(['1']);
+    expect(await reasons(9, { task_id })).toEqual({ 'policy.allowed': 9 });
+    expect(await reasons(1, { task_id })).toEqual({ 'budget.exhausted': 1 });
+  });
+
   it('is not touched by calls that are blocked or held, nor by evaluations', async () => {
     await ceilings({ scope: 'tenant', window: 'day', calls: 3 });
     expect(await reasons(5, { args: { ask: 'block' } })).toEqual({ 'policy.blocked': 5 });

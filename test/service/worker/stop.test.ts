@@ -76,6 +76,18 @@ describe('a revoked capability', () => {
     );
   });
 
+  it('stays revoked for a worker that starts later, also when the stream of changes holds nothing any more', async () => {
+    const capability = await world.mint([{ t: 'tool_allow', tools: ['*'] }]);
+    const decoded = decodeCapability(capability);
+    await revoke('capability', decoded.ok ? decoded.capability.claims.jti : '');
+    await eventually({ capability }, 'capability.revoked');
+    await world.operator.jsm.streams.purge('CONTROL');
+    const later = await world.startWorker();
+    const answers = await Promise.all(Array.from({ length: 40 }, () => ask({ capability })));
+    expect(new Set(answers)).toEqual(new Set(['capability.revoked']));
+    await later.stop();
+  });
+
   it('has no stored answer given again', async () => {
     const capability = await world.mint([{ t: 'tool_allow', tools: ['*'] }]);
     const question = { capability, call_id: 'before' };
