@@ -222,6 +222,7 @@ async function shownWhole(
 ): Promise<ApprovalPreview> {
   const preview = await wholePreview(client, id);
   if (options.json === true) return preview;
+  print(paint('bold', 'this is what you decide about'));
   printApproval(preview, Date.now());
   print();
   return preview;

@@ -17,7 +17,7 @@ import {
 } from '#cli/audit-rows.ts';
 import { followRows } from '#cli/audit-tail.ts';
 import { checkChain, type ChainCheck, Incomplete } from '#cli/chain-check.ts';
-import { adminClient, reachable, type Reach } from '#cli/client.ts';
+import { adminClient, reachable, type Reach, Refused } from '#cli/client.ts';
 import { countGiven } from '#cli/given.ts';
 import { CliError, EXIT, paint, print, printJson, printTable, progress } from '#cli/output.ts';
 import { visible } from '#cli/untrusted.ts';
@@ -170,7 +170,7 @@ function printRow(row: AuditRow, { json }: Pick<Reach, 'json'>): void {
 
 async function show(id: string, options: Reach): Promise<void> {
   const path = `audit/${encodeURIComponent(id)}`;
-  const record = (await adminClient(options).tenantCall('GET', path)) as AuditRecord;
+  const record = (await decisionAt(path, options)) as AuditRecord;
   if (options.json === true) {
     printJson(record);
     return;
@@ -189,9 +189,24 @@ async function show(id: string, options: Reach): Promise<void> {
   else printJson(payload.sections);
 }
 
+/** The answer about one decision; whoever pasted another id is told where ids are. */
+async function decisionAt(path: string, options: Reach): Promise<unknown> {
+  try {
+    return await adminClient(options).tenantCall('GET', path);
+  } catch (cause) {
+    const unknown = cause instanceof Refused && cause.code.endsWith('.not_found');
+    if (!unknown) throw cause;
+    throw new CliError(`No decision has this id. (${cause.code})`, {
+      exitCode: cause.exitCode,
+      help: './countersign audit list shows ids; of an approval: ./countersign approvals show ID',
+      cause,
+    });
+  }
+}
+
 async function explain(id: string, options: Reach): Promise<void> {
   const path = `audit/${encodeURIComponent(id)}/explain`;
-  const explanation = (await adminClient(options).tenantCall('GET', path)) as Explanation;
+  const explanation = (await decisionAt(path, options)) as Explanation;
   if (options.json === true) {
     printJson(explanation);
     return;
