@@ -9,11 +9,12 @@ import type pg from 'pg';
 
 import { entryHash, entryText } from '#contracts/chain.ts';
 import { PLATFORM } from '#contracts/ids.ts';
+import { bigintArray, byteaArray, intArray, textArray } from '#host/array-parameters.ts';
 import { inTransaction } from '#host/database.ts';
 
 import { alertAboutConflict, type Candidate } from './candidate.ts';
 import { keepOrders } from './payload-orders.ts';
-import { sortOut } from './sort-out.ts';
+import { lookUp, sortOut } from './sort-out.ts';
 import { type HandledMessages, keepHandled } from './spooled.ts';
 
 /** What became of the candidates of one append. */
@@ -30,31 +31,60 @@ interface Head {
   readonly hash: Uint8Array;
 }
 
-/**
- * Chains the candidates in their order. @throws the driver's error, with nothing appended
- * @param handled the messages that they came from
- */
+export interface AppendOptions {
+  /** The messages that the candidates came from. */
+  readonly handled?: HandledMessages;
+  /**
+   * All of them are probably new: that is tried first, for looking costs a quarter of an append. Where one is there
+   * already, the unique indexes of the chain refuse the whole, and it is done again with a look.
+   */
+  readonly presumedNew?: boolean;
+}
+
+/** Chains the candidates in their order. @throws the driver's error, with nothing appended */
 export async function append(
   pool: pg.Pool,
   candidates: readonly Candidate[],
-  handled?: HandledMessages,
+  { handled, presumedNew = false }: AppendOptions = {},
 ): Promise<Appended> {
-  return inTransaction(pool, async (client) => {
-    const heads = await lockHeads(client, candidates);
-    const records = await sortOut(client, candidates);
-    const alerts = records.conflicts.map(alertAboutConflict);
-    if (alerts.length > 0 && !heads.has(PLATFORM)) {
-      for (const [tenant, head] of await lockHeads(client, alerts)) heads.set(tenant, head);
-    }
-    const fresh = [...records.fresh, ...(await sortOut(client, alerts)).fresh];
-    if (fresh.length > 0) await insert(client, fresh, heads);
-    if (handled !== undefined) await keepHandled(client, handled);
-    return {
-      rows: fresh.length,
-      repeated: candidates.length - records.fresh.length - records.conflicts.length,
-      alerts: fresh.filter(({ source }) => source.stream === 'chainer').length,
-    };
+  const appendWith = (look: typeof lookUp) =>
+    inTransaction(pool, (client) => appendIn(client, { candidates, handled, look }));
+  if (!presumedNew) return appendWith(lookUp);
+  return appendWith(NOTHING_KNOWN).catch((error: unknown) => {
+    if (!isUniqueViolation(error)) throw error;
+    return appendWith(lookUp);
   });
+}
+
+const NOTHING_KNOWN: typeof lookUp = async () => new Map();
+const isUniqueViolation = (error: unknown) => (error as { code?: string }).code === '23505';
+
+async function appendIn(
+  client: pg.PoolClient,
+  {
+    candidates,
+    handled,
+    look,
+  }: {
+    readonly candidates: readonly Candidate[];
+    readonly handled: HandledMessages | undefined;
+    readonly look: typeof lookUp;
+  },
+): Promise<Appended> {
+  const heads = await lockHeads(client, candidates);
+  const records = sortOut(candidates, await look(client, candidates));
+  const alerts = records.conflicts.map(alertAboutConflict);
+  if (alerts.length > 0 && !heads.has(PLATFORM)) {
+    for (const [tenant, head] of await lockHeads(client, alerts)) heads.set(tenant, head);
+  }
+  const fresh = [...records.fresh, ...sortOut(alerts, await lookUp(client, alerts)).fresh];
+  if (fresh.length > 0) await insert(client, fresh, heads);
+  if (handled !== undefined) await keepHandled(client, handled);
+  return {
+    rows: fresh.length,
+    repeated: candidates.length - records.fresh.length - records.conflicts.length,
+    alerts: fresh.filter(({ source }) => source.stream === 'chainer').length,
+  };
 }
 
 /** Always in the same order, the platform last, so that two chainers wait for each other and never in a circle. */
@@ -91,36 +121,35 @@ async function insert(
   heads: Map<string, Head>,
 ): Promise<void> {
   const rows = fresh.map((candidate) => link(candidate, heads));
+  const tenants = textArray(rows.map(({ tenant }) => tenant));
+  const sequences = bigintArray(rows.map(({ sequence }) => sequence));
   await client.query(
     `insert into chain_rows (tenant, sequence, kind, record_id, decision_id, agent, verdict, at,
        source_stream, source_epoch, source_sequence, source_index, entry, hash)
-     select * from unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-       $8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::int[], string_to_array($13, chr(10)), $14::bytea[])`,
+     select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::text[]), unnest($7::text[]), unnest($8::bigint[]), unnest($9::text[]), unnest($10::text[]),
+       unnest($11::bigint[]), unnest($12::int[]), unnest($13::text[]), unnest($14::bytea[])`,
     [
-      rows.map(({ tenant }) => tenant),
-      rows.map(({ sequence }) => sequence),
-      rows.map(({ kind }) => kind),
-      rows.map(({ id }) => id),
-      rows.map(({ decisionId }) => decisionId),
-      rows.map(({ agent }) => agent),
-      rows.map(({ verdict }) => verdict),
-      rows.map(({ at }) => at),
-      rows.map(({ source }) => source.stream),
-      rows.map(({ source }) => source.epoch),
-      rows.map(({ source }) => source.sequence),
-      rows.map(({ source }) => source.index),
-      lines(rows.map(({ entry }) => entry)),
-      rows.map(({ hash }) => hash),
+      tenants,
+      sequences,
+      textArray(rows.map(({ kind }) => kind)),
+      textArray(rows.map(({ id }) => id)),
+      textArray(rows.map(({ decisionId }) => decisionId)),
+      textArray(rows.map(({ agent }) => agent)),
+      textArray(rows.map(({ verdict }) => verdict)),
+      bigintArray(rows.map(({ at }) => at)),
+      textArray(rows.map(({ source }) => source.stream)),
+      textArray(rows.map(({ source }) => source.epoch)),
+      bigintArray(rows.map(({ source }) => source.sequence)),
+      intArray(rows.map(({ source }) => source.index)),
+      textArray(rows.map(({ entry }) => entry)),
+      byteaArray(rows.map(({ hash }) => hash)),
     ],
   );
   await client.query(
     `insert into payloads (tenant, sequence, body)
-     select * from unnest($1::text[], $2::bigint[], string_to_array($3, chr(10)))`,
-    [
-      rows.map(({ tenant }) => tenant),
-      rows.map(({ sequence }) => sequence),
-      lines(rows.map(({ lines: { payload } }) => payload)),
-    ],
+     select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[])`,
+    [tenants, sequences, textArray(rows.map(({ lines: { payload } }) => payload))],
   );
   await insertSearch(client, rows);
   await keepOrders(client, rows);
@@ -141,27 +170,25 @@ async function insert(
 async function insertSearch(client: pg.PoolClient, rows: readonly Row[]): Promise<void> {
   await client.query(
     `insert into search_rows (tenant, sequence, at, kind, agent, person, tool, upstream, verdict, reason, mode, approval)
-     select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
-       $8::text[], $9::text[], $10::text[], $11::text[], $12::text[])`,
+     select unnest($1::text[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::text[]),
+       unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
+       unnest($11::text[]), unnest($12::text[])`,
     [
-      rows.map(({ tenant }) => tenant),
-      rows.map(({ sequence }) => sequence),
-      rows.map(({ at }) => at),
-      rows.map(({ kind }) => kind),
-      rows.map(({ agent }) => agent),
-      rows.map(({ terms }) => terms.person),
-      rows.map(({ terms }) => terms.tool),
-      rows.map(({ terms }) => terms.upstream),
-      rows.map(({ verdict }) => verdict),
-      rows.map(({ terms }) => terms.reason),
-      rows.map(({ terms }) => terms.mode),
-      rows.map(({ terms }) => terms.approval),
+      textArray(rows.map(({ tenant }) => tenant)),
+      bigintArray(rows.map(({ sequence }) => sequence)),
+      bigintArray(rows.map(({ at }) => at)),
+      textArray(rows.map(({ kind }) => kind)),
+      textArray(rows.map(({ agent }) => agent)),
+      textArray(rows.map(({ terms }) => terms.person)),
+      textArray(rows.map(({ terms }) => terms.tool)),
+      textArray(rows.map(({ terms }) => terms.upstream)),
+      textArray(rows.map(({ verdict }) => verdict)),
+      textArray(rows.map(({ terms }) => terms.reason)),
+      textArray(rows.map(({ terms }) => terms.mode)),
+      textArray(rows.map(({ terms }) => terms.approval)),
     ],
   );
 }
-
-/** Canonical JSON holds no line break. One text costs the driver nothing; an array it escapes, a fifth of all our CPU. */
-const lines = (texts: readonly string[]): string => texts.join('\n');
 
 /** The next row of the candidate's chain; the head moves on. */
 function link(candidate: Candidate, heads: Map<string, Head>): Row {

@@ -48,17 +48,24 @@ export function chainStream(name: ConsumerName, chaining: Chaining): Consuming {
   const { stream } = CONSUMERS[name];
   const { bus, log } = chaining;
   const options = { batchMax: BATCH_MESSAGES_MAX, lingerMs: LINGER_MS, log };
+  // What comes again comes in rows, after a crash or a reset: then the next batch is not presumed new either.
+  let repeats = false;
+  const onAppended: Chaining['onAppended'] = (origin, appended) => {
+    repeats = appended.repeated > 0;
+    chaining.onAppended(origin, appended);
+  };
   return consume(bus, name, options, async (batch) => {
     // Asked for each batch: a stream made anew counts from 1 again.
     const origin = { stream, epoch: await bus.epoch(stream) };
-    return chainBatch(batch, origin, chaining);
+    const presumedNew = !repeats && batch.every(({ deliveries }) => deliveries === 1);
+    return chainBatch(batch, origin, { ...chaining, onAppended, presumedNew });
   });
 }
 
 async function chainBatch(
   batch: readonly Delivered[],
   origin: Origin,
-  chaining: Chaining,
+  chaining: Chaining & { readonly presumedNew: boolean },
 ): Promise<Handled> {
   const deadline = Date.now() + HOLD_MS;
   let chained = Promise.resolve(true);
@@ -109,17 +116,21 @@ function* portionsOf(batch: readonly Delivered[]): Generator<readonly Delivered[
 async function chainCandidates(
   candidates: readonly Candidate[],
   origin: Origin,
-  chaining: Chaining & { readonly handled: HandledMessages; readonly deadline: number },
+  chaining: Chaining & {
+    readonly handled: HandledMessages;
+    readonly presumedNew: boolean;
+    readonly deadline: number;
+  },
 ): Promise<boolean> {
-  const { database, pool, log, handled, deadline, onAppended } = chaining;
+  const { database, pool, log, handled, presumedNew, deadline, onAppended } = chaining;
   while (Date.now() < deadline && (await database.waitUsable(deadline - Date.now()))) {
     try {
-      onAppended(origin, await append(pool, candidates, handled));
+      onAppended(origin, await append(pool, candidates, { handled, presumedNew }));
       return true;
     } catch (error) {
       if (refusesData(error)) {
         onAppended(origin, await appendOneByOne(pool, candidates, error));
-        await append(pool, [], handled);
+        await append(pool, [], { handled });
         return true;
       }
       log.warn({ err: error, stream: origin.stream }, 'not appended yet');

@@ -48,7 +48,7 @@ export async function sweepStream(
     const found = await stillThere(parts.bus, state, hole);
     for (const message of found) {
       const one = { stream, epoch, spans: [{ first: message.sequence, last: message.sequence }] };
-      await append(pool, admit(message, state, parts.macKeys), one);
+      await append(pool, admit(message, state, parts.macKeys), { handled: one });
     }
     recovered += found.length;
     if (found.length === RECOVERED_MAX) continue;
@@ -59,7 +59,9 @@ export async function sweepStream(
       last < hole.first ? [] : [{ first: Math.max(first, hole.first), last }],
     );
     for (const span of gone) {
-      await append(pool, [gap(state, span)], { stream, epoch, spans: [span] });
+      await append(pool, [gap(state, span)], {
+        handled: { stream, epoch, spans: [span] },
+      });
       missing += span.last - span.first + 1;
     }
   }

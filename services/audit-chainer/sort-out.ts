@@ -2,6 +2,7 @@
 import type pg from 'pg';
 
 import { bodyText, type ChainSource } from '#contracts/chain.ts';
+import { bigintArray, textArray } from '#host/array-parameters.ts';
 
 import type { Candidate } from './candidate.ts';
 
@@ -11,13 +12,8 @@ export interface SortedOut {
   readonly conflicts: readonly Candidate[];
 }
 
-/** Leaves out what is chained already, or stands twice among the candidates. The heads MUST be locked. */
-export async function sortOut(
-  client: pg.PoolClient,
-  candidates: readonly Candidate[],
-): Promise<SortedOut> {
-  if (candidates.length === 0) return { fresh: [], conflicts: [] };
-  const chained = await lookUp(client, candidates);
+/** Leaves out what is chained already, or stands twice among the candidates. Adds the fresh ones to what is known. */
+export function sortOut(candidates: readonly Candidate[], chained: Map<string, string>): SortedOut {
   const fresh: Candidate[] = [];
   const conflicts: Candidate[] = [];
   const reported = (candidate: Candidate) =>
@@ -57,21 +53,25 @@ const nameOf = ({ tenant, kind, id }: Pick<Candidate, 'tenant' | 'kind' | 'id'>)
 const placeOf = ({ source: { stream, epoch, sequence, index } }: Pick<Candidate, 'source'>) =>
   stream === 'chainer' ? '' : `${stream}\n${epoch}\n${sequence}\n${index}`;
 
-/** Leaves that are chained under the names of the candidates, or at the places of those with a new name. */
-async function lookUp(
+/**
+ * Leaves that are chained under the names of the candidates, or at the places of those with a new name. The heads MUST
+ * be locked.
+ */
+export async function lookUp(
   client: pg.PoolClient,
   candidates: readonly Candidate[],
 ): Promise<Map<string, string>> {
   const known = new Map<string, string>();
+  if (candidates.length === 0) return known;
   const wanted = [...candidates, ...candidates.filter(saysUnknown).map(reportOf)];
   const named = await client.query<Pick<Candidate, 'tenant' | 'kind' | 'id'> & { entry: string }>(
     `select tenant, kind, record_id as id, entry from chain_rows
      join unnest($1::text[], $2::text[], $3::text[]) as wanted (tenant, kind, record_id)
        using (tenant, kind, record_id)`,
     [
-      wanted.map(({ tenant }) => tenant),
-      wanted.map(({ kind }) => kind),
-      wanted.map(({ id }) => id),
+      textArray(wanted.map(({ tenant }) => tenant)),
+      textArray(wanted.map(({ kind }) => kind)),
+      textArray(wanted.map(({ id }) => id)),
     ],
   );
   for (const row of named.rows) known.set(nameOf(row), bodyText(row.entry));
@@ -87,9 +87,9 @@ async function lookUp(
        using (source_stream, source_epoch, source_sequence)
      where source_stream <> 'chainer'`,
     [
-      [...messages.values()].map(({ stream }) => stream),
-      [...messages.values()].map(({ epoch }) => epoch),
-      [...messages.values()].map(({ sequence }) => sequence),
+      textArray([...messages.values()].map(({ stream }) => stream)),
+      textArray([...messages.values()].map(({ epoch }) => epoch)),
+      bigintArray([...messages.values()].map(({ sequence }) => sequence)),
     ],
   );
   for (const { entry, ...source } of placed.rows) known.set(placeOf({ source }), bodyText(entry));
