@@ -22,6 +22,7 @@ import { register as issuer } from './commands/issuer.ts';
 import { register as kill } from './commands/kill.ts';
 import { register as mint } from './commands/mint.ts';
 import { register as mode } from './commands/mode.ts';
+import { register as operator } from './commands/operator.ts';
 import { register as policy } from './commands/policy.ts';
 import { register as rebuild } from './commands/rebuild.ts';
 import { register as receipt } from './commands/receipt.ts';
@@ -50,6 +51,7 @@ const VERBS = [
   mode,
   exception,
   approvals,
+  operator,
   policy,
   facts,
   issuer,

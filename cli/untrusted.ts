@@ -1,8 +1,8 @@
 // Words of an agent on a terminal: quoted, cut, and without anything that a terminal would obey or that hides text.
 
+import { HIDDEN } from '#contracts/hidden.ts';
+
 const CHARACTERS_MAX = 400;
-/** Controls, and characters that turn the direction of text or take no place: they could make it read otherwise. */
-const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/gu;
 
 /** Text in quotes, with every hidden character as its code. */
 export function quoted(text: string, max = CHARACTERS_MAX): string {

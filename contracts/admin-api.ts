@@ -7,12 +7,15 @@ import { Type, type Static, type TSchema } from 'typebox';
 import {
   AnyJson,
   Changed,
+  CodesAnswer,
+  CodesRequest,
   FactSourceShown,
   FactsRequest,
   item,
   list,
   MintAnswer,
   MintRequest,
+  PasswordRequest,
   PolicyAnswer,
   PolicyRequest,
   SwitchAnswer,
@@ -133,9 +136,33 @@ export const ADMIN_OPERATIONS = {
   putOperator: put(
     '/v1/operators/{id}',
     'admin',
-    'Register a person, or change roles, tenants or token.',
+    'Register a person, or change roles, tenants or token; without token_hash the one that they have stays.',
     Type.Omit(Operator, ['id'], { additionalProperties: false }),
   ),
+  disableOperator: {
+    ...post(
+      '/v1/operators/{id}/disable',
+      'Stop a person at once, by token and at the pages; to put them again lets them in again.',
+      { body: undefined, answer: Changed },
+      { status: 200 },
+    ),
+    role: 'admin',
+  },
+  setPassword: put(
+    '/v1/operators/{id}/password',
+    'admin',
+    'Set the password with which a person signs in. Ends their sessions.',
+    PasswordRequest,
+  ),
+  setCodes: {
+    ...put(
+      '/v1/operators/{id}/totp',
+      'admin',
+      "Set the secret of a person's one-time codes (RFC 6238). It is shown once. Ends their sessions.",
+      CodesRequest,
+    ),
+    answer: CodesAnswer,
+  },
   deleteOperator: remove('/v1/operators/{id}', 'admin', 'Take all rights from a person.'),
 
   getStatus: get(

@@ -36,6 +36,26 @@ export const item = <T extends TSchema>(value: T) =>
 export const list = <T extends TSchema>(value: T) =>
   Type.Object({ revision: RevisionSchema, items: Type.Array(item(value)) });
 
+/** A password as an admin sets it. */
+export const PasswordRequest = Type.Object({ password: text(256) }, closed);
+
+/** The secret of one-time codes as an admin sets it. */
+export const CodesRequest = Type.Object(
+  {
+    secret: Type.Optional(
+      Type.String({ maxLength: 256, description: 'Base32. Default: a new one of 20 bytes.' }),
+    ),
+  },
+  closed,
+);
+
+/** How it is answered that a person's one-time codes were set. */
+export const CodesAnswer = Type.Object({
+  ...Changed.properties,
+  secret: Type.String({ description: 'Base32, for an authenticator app. Not shown again.' }),
+  uri: Type.String({ description: 'The same as an otpauth address, for a QR code.' }),
+});
+
 /** Longest life of a capability: as long as its counters are kept. */
 export const CAPABILITY_SECONDS_MAX = 31 * 24 * 3_600;
 const CAPABILITY_SECONDS_DEFAULT = 3_600;

@@ -250,6 +250,36 @@ export const ADMIN_ERRORS = {
     'The approval service does not answer; held calls stay held.',
     'Send it again; a repeated decision does no harm.',
   ),
+  'sign_in.form': row(
+    403,
+    'This form is not one of your session.',
+    'Open the page again, then send it from there.',
+  ),
+  'sign_in.code': row(
+    403,
+    'This code is not right, or it was used before.',
+    'Wait for the next code of your authenticator app.',
+  ),
+  'sign_in.wait': row(
+    429,
+    'There were too many wrong tries.',
+    'Wait as long as Retry-After says, then send the right one.',
+  ),
+  'sign_in.password': row(
+    422,
+    'This password cannot be taken.',
+    'Use 12 to 256 characters that others would not guess.',
+  ),
+  'sign_in.secret': row(
+    422,
+    'This is no secret of one-time codes.',
+    'Send base32 of at least 16 bytes, or none to have one made.',
+  ),
+  'sign_in.unavailable': row(
+    503,
+    'Nobody can sign in here now; operator tokens go on to work.',
+    'It takes a database and COUNTERSIGN_SIGN_IN_KEY_FILE. Is the database there?',
+  ),
   'audit.unavailable': row(
     503,
     'The database of the audit trail does not answer; decisions and changes go on and are not lost.',

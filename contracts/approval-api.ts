@@ -70,6 +70,12 @@ export const APPROVAL_OPERATIONS = {
           description:
             'Repeats of it by the same agent that nobody is asked about: how many, how long, and which arguments may differ how far. Never for risk critical. Those who say yes after the first agree to what is shown.',
         }),
+        code: Type.Optional(
+          Type.String({
+            maxLength: 16,
+            description: 'A one-time code of yours, where a fresh second factor is asked for.',
+          }),
+        ),
       },
       closed,
     ),

@@ -67,7 +67,14 @@ export const ApprovalRoute = Type.Object(
     tiers: Type.Optional(
       Type.Array(RouteTier, { minItems: 1, maxItems: 8, description: 'In ascending `after_s`.' }),
     ),
-    step_up_s: Type.Optional(Type.Integer({ minimum: 0, maximum: 86_400 })),
+    step_up_s: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 86_400,
+        description:
+          "Longest age of the approver's second factor in seconds; 0 = none is asked for. Default: 300 for high and critical risk, else 0.",
+      }),
+    ),
   },
   closed,
 );
@@ -91,6 +98,9 @@ export interface Routed {
   readonly asked: ApprovalRequest;
 }
 
+/** How fresh a second factor has to be where a route does not say it. */
+const STEP_UP_S: Readonly<Record<Risk, number>> = { low: 0, medium: 0, high: 300, critical: 300 };
+
 export const riskOf = ({ risk }: ApprovalRequest): Risk => risk ?? 'medium';
 
 /**
@@ -108,7 +118,7 @@ export function planFor(routes: readonly ApprovalRoute[], call: Routed): Plan | 
     route: route?.name ?? named ?? 'default',
     stages: stagesOf(route, call.asked.quorum ?? 1),
     tiers: tiersOf(route),
-    step_up_s: route?.step_up_s ?? 0,
+    step_up_s: route?.step_up_s ?? STEP_UP_S[riskOf(call.asked)],
   };
 }
 

@@ -295,7 +295,10 @@ export const Operator = Type.Object(
     id: ThingId,
     name: name(128),
     roles: Type.Array(Role, { minItems: 1 }),
-    token_hash: Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }),
+    /** Absent = no token: only the pages, with password and code. */
+    token_hash: Type.Optional(Type.String({ pattern: '^sha256:[0-9a-f]{64}$' })),
+    /** True = may do nothing, by token or otherwise. */
+    disabled: Type.Optional(Type.Boolean()),
     tenants: Type.Optional(Type.Array(TenantIdSchema)),
     /** Who they are to registered issuers (by id) of agents' identities: whoever asked for a call cannot approve it. */
     identities: Type.Optional(

@@ -172,6 +172,14 @@ export const ApprovalPreview = Type.Object({
   asked: Type.Array(
     Type.Object({ tier: Type.String(), channels: Type.Array(Type.String()), at: Instant }),
   ),
+  releases: Type.Array(
+    Type.Object({
+      decision_id: DecisionIdSchema,
+      at: Instant,
+      effect: Type.String({ description: "The outcome's status; empty while it is unknown." }),
+    }),
+    { description: 'Its uses, in their order.' },
+  ),
   requesters: Type.Array(Type.String(), {
     description: 'Operators who asked for it: they cannot approve it.',
   }),

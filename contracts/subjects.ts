@@ -33,6 +33,7 @@ export type ControlKind =
   | 'compat'
   | 'payloads'
   | 'read'
+  | 'session'
   | 'alert';
 
 /** What happens to a held call, in the order in which it may; `used` may come several times. */

@@ -24,6 +24,7 @@ interface SayOptions extends Reach {
 }
 
 interface ApproveOptions extends Reach {
+  readonly code?: string;
   readonly repeats?: number;
   /** Seconds. */
   readonly for?: number;
@@ -86,6 +87,7 @@ function registerSteps(approvals: Command): void {
         'Show one and say yes to exactly what was shown. It can be used once, by its own agent.',
       examples: [
         ['./countersign approvals approve 019a1b2c-… --as grace', 'as this person'],
+        ['./countersign approvals approve 019a1b2c-… --code 123456', 'with a fresh second factor'],
         [
           "./countersign approvals approve 019a1b2c-… --repeats 10 --for 1h --bound '/amount=1..50'",
           'and ten more like it, without a question for each',
@@ -96,6 +98,7 @@ function registerSteps(approvals: Command): void {
     .option('--repeats <count>', 'also grant so many repeats by the same agent', countGiven)
     .option('--for <duration>', 'how long the grant holds, such as 1h', durationGiven)
     .option('--bound <pointer=values>', 'an argument that may differ, and how far', boundsGiven)
+    .option('--code <code>', 'a one-time code of yours, where the call takes a second factor')
     .action(approve);
   registerEdit(approvals);
   const saying = (verb: 'deny' | 'cancel', summary: string, why: string): void => {
@@ -192,7 +195,7 @@ async function show(client: AdminClient, id: string): Promise<ApprovalPreview> {
 
 async function approve(
   id: string,
-  { repeats, for: seconds, bound, ...options }: ApproveOptions,
+  { code, repeats, for: seconds, bound, ...options }: ApproveOptions,
 ): Promise<void> {
   const client = adminClient(options);
   const { shown } = await shownWhole(client, id, options);
@@ -202,7 +205,7 @@ async function approve(
     throw new CliError('A grant takes both --repeats and --for.', { exitCode: EXIT.misuse });
   }
   const grant = asked === undefined ? {} : { uses: repeats, for_s: seconds, bounds: bound ?? [] };
-  const body = asked === undefined ? { shown } : { shown, grant };
+  const body = { shown, code, ...(asked === undefined ? {} : { grant }) };
   tell(options, await client.tenantCall('POST', path, body));
 }
 

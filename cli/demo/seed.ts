@@ -11,6 +11,7 @@ import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose';
 import { CHECKOUT, placesIn } from '#cli/local/places.ts';
 import { writePrivate } from '#cli/local/private-file.ts';
 import type { Demo, Hint } from '#cli/local/run-state.ts';
+import type { SignIn } from '#cli/local/secrets.ts';
 import type { RunningSystem, Seeded } from '#cli/local/system.ts';
 import { CliError } from '#cli/output.ts';
 import type { Agent, Budgets, Issuer, Tool, Upstream } from '#contracts/control.ts';
@@ -46,7 +47,8 @@ export async function seedDemo(system: RunningSystem): Promise<Seeded> {
   const send = adminOf(system);
   const key = await issuerKey(file('issuer.jwk'));
   const before = (await isEmpty(send)) ? {} : readMarks(file('seeded.json'));
-  const marks = await seed(send, stepsOf(registrations(system, key)), before);
+  const steps = [...stepsOf(registrations(system, key)), ...system.secrets.signIns.map(signInStep)];
+  const marks = await seed(send, steps, before);
   writePrivate(file('seeded.json'), `${JSON.stringify(marks, null, 2)}\n`);
   writePrivate(file('identity.jwt'), await identity(key));
   const kept = { token: file('capability.token'), until: file('capability.until') };
@@ -239,6 +241,17 @@ function stepsOf(what: Registrations): Step[] {
     },
   ];
 }
+
+/** A person of the demo can sign in to the pages. The mark has only a digest of what with. */
+const signInStep = ({ id, password, totp }: SignIn): Step => ({
+  name: `sign-in-${id}`,
+  content: { password, totp },
+  run: async (send) => {
+    await send('PUT', `/v1/operators/${id}/password`, { password });
+    await send('PUT', `/v1/operators/${id}/totp`, { secret: totp });
+    return undefined;
+  },
+});
 
 /** The floor runs for the platform, the starter policy for the tenant; both are built and tested by the admin API. */
 function policyStep(name: 'floor' | 'starter', tenant: string): Step {

@@ -17,6 +17,11 @@ export function announce(state: SystemState | undefined): void {
   const places = [
     ['agents', urls.ingress, 'decisions, AuthZEN, MCP'],
     ['operators', urls.admin, 'policies, facts, capabilities, audit'],
+    [
+      'approvals',
+      `${urls.admin}/approvals`,
+      'sign in with what ./countersign operator code grace says',
+    ],
     ['demo shop', urls.upstream, 'a real MCP server behind it'],
     ['demo chat', urls.chat, 'stands in for Slack: what people are asked, with buttons'],
   ];

@@ -101,6 +101,7 @@ export const PROCESSES: ProcessTable = {
         COUNTERSIGN_CAPABILITY_KEYS_FILE: site.secrets.capabilityKeysFile,
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_admin'),
         COUNTERSIGN_BOOTSTRAP_OPERATORS_FILE: site.secrets.bootstrapOperatorsFile,
+        COUNTERSIGN_SIGN_IN_KEY_FILE: site.secrets.signInKeyFile,
         COUNTERSIGN_FACT_SOURCES_DIR: site.secrets.factSourcesDir,
         COUNTERSIGN_OPA: site.opa,
       }),

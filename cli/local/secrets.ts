@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Operator } from '#contracts/control.ts';
 import { NOTE_ED25519, showSignerKey, type SignerKey } from '#contracts/note.ts';
 import { permissions } from '#contracts/permissions.ts';
+import { base32 } from '#contracts/totp.ts';
 
 import { keepPrivate, writePrivate } from './private-file.ts';
 
@@ -49,6 +50,7 @@ export interface Secrets {
   readonly sealKeyFile: string;
   /** Key that signs checkpoints; its name is the origin of this system's log. */
   readonly logKeyFile: string;
+  readonly signInKeyFile: string;
   readonly pseudonymKeyFile: string;
   /** The credential of the demo upstream: the gateway's own, never an agent's. */
   readonly upstreamTokenFile: string;
@@ -60,7 +62,23 @@ export interface Secrets {
   readonly channelSecretsDir: string;
   readonly bootstrapOperatorsFile: string;
   readonly operatorTokenFiles: readonly string[];
+  /** How the persons sign in to the pages. */
+  readonly signIns: readonly SignIn[];
 }
+
+/** What a person of the demo types to sign in. */
+export interface SignIn {
+  readonly id: string;
+  readonly password: string;
+  /** Secret of one-time codes, in base32. */
+  readonly totp: string;
+}
+
+/** Files with what a person of the demo signs in with. */
+export const signInFiles = (folder: string, id: string) => ({
+  password: join(folder, `${id}.password`),
+  totp: join(folder, `${id}.totp`),
+});
 
 /** Makes what is missing below `folder` and gives what is there. */
 export function makeSecrets(folder: string): Secrets {
@@ -86,9 +104,8 @@ export function makeSecrets(folder: string): Secrets {
   );
   keepPrivate(below('capability-keys.json'), () => JSON.stringify([randomKey()]));
   const upstreamTokenFile = below('upstreams', 'demo', 'shop.token');
-  for (const file of [below('seal.key'), below('pseudonym.key'), upstreamTokenFile]) {
-    keepPrivate(file, randomKey);
-  }
+  const keys = ['seal.key', 'pseudonym.key', 'sign-in.key'].map((name) => below(name));
+  for (const file of [...keys, upstreamTokenFile]) keepPrivate(file, randomKey);
   keepPrivate(below('log.key'), () => showSignerKey(newLogKey()));
   return {
     natsPassword,
@@ -107,6 +124,7 @@ export function makeSecrets(folder: string): Secrets {
     },
     capabilityKeysFile: below('capability-keys.json'),
     sealKeyFile: below('seal.key'),
+    signInKeyFile: below('sign-in.key'),
     pseudonymKeyFile: below('pseudonym.key'),
     logKeyFile: below('log.key'),
     upstreamTokenFile,
@@ -117,10 +135,10 @@ export function makeSecrets(folder: string): Secrets {
   };
 }
 
-/** The persons' tokens, and the file from which the admin service learns their hashes. */
+/** The persons' tokens and sign-ins, and the file from which the admin service learns their hashes. */
 function makeOperators(
   folder: string,
-): Pick<Secrets, 'bootstrapOperatorsFile' | 'operatorTokenFiles'> {
+): Pick<Secrets, 'bootstrapOperatorsFile' | 'operatorTokenFiles' | 'signIns'> {
   const tokenFile = (id: string): string => join(folder, `${id}.token`);
   const operators = PERSONS.map((person): Operator => {
     const token = keepPrivate(tokenFile(person.id), () => `cso_${randomPassword()}`);
@@ -131,6 +149,14 @@ function makeOperators(
   return {
     bootstrapOperatorsFile,
     operatorTokenFiles: PERSONS.map(({ id }) => tokenFile(id)),
+    signIns: PERSONS.map(({ id }) => {
+      const { password, totp } = signInFiles(folder, id);
+      return {
+        id,
+        password: keepPrivate(password, () => randomBytes(12).toString('base64url')),
+        totp: keepPrivate(totp, () => base32(randomBytes(20))),
+      };
+    }),
   };
 }
 

@@ -86,14 +86,14 @@ export function createApp({
     const refused = refusalOf(error, busConnected());
     if (refused.status >= 500) log.error({ err: error, route: request.routeOptions.url }, 'failed');
     if (refused.status === 401) reply.header('www-authenticate', 'Bearer realm="countersign"');
-    if (refused.status === 429) reply.header('retry-after', '60');
+    if (refused.status === 429) reply.header('retry-after', String(refused.retryAfterS));
     return reply.code(refused.status).send(refused.body());
   });
   return app;
 }
 
 /** What an error of a handler, of Fastify or of a bug says to the operator. */
-function refusalOf(error: FastifyError | AdminError, busConnected: boolean): AdminError {
+export function refusalOf(error: FastifyError | AdminError, busConnected: boolean): AdminError {
   if (error instanceof AdminError) return error;
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new AdminError('request.too_large');
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')

@@ -25,6 +25,7 @@ import { NotAnswered, type SignedRequest } from '#host/signed-request.ts';
 import { type Handlers, mount } from './app.ts';
 import { AdminError } from './errors.ts';
 import type { Routes } from './routes.ts';
+import { type Desk, opened } from './sign-in/desk.ts';
 
 const PAGE = 50;
 
@@ -101,8 +102,8 @@ export const decideHeld =
       ...rest,
     });
 
-/** The operations of the admin API, by operator token: a token is no second factor. */
-export function approvalRoutes(ask: AskHeld): Routes {
+/** The operations of the admin API, by operator token: a token is no second factor, but a code beside it is. */
+export function approvalRoutes(ask: AskHeld, desk: Desk | undefined): Routes {
   const decide = decideHeld(ask);
   const handlers: Handlers<typeof APPROVAL_OPERATIONS> = {
     listApprovals: async ({ tenant, query }) =>
@@ -114,8 +115,11 @@ export function approvalRoutes(ask: AskHeld): Routes {
       }),
     getApproval: async ({ tenant, path }) =>
       ask<'show'>(tenant, { ask: 'show', approval: asApprovalId(path['approval'] ?? '') }),
-    approve: async ({ body, ...asked }) =>
-      decide({ ...stepOf(asked), step: 'approve', shown: body.shown, grant: body.grant }),
+    approve: async ({ body: { shown, grant, code }, ...asked }) => {
+      const steppedUpAt =
+        code === undefined ? 0 : await opened(desk).stepUp(asked.operator.id, code);
+      return decide({ ...stepOf(asked), step: 'approve', shown, grant, steppedUpAt });
+    },
     editApproval: async ({ body, ...asked }) =>
       decide({
         ...stepOf(asked),

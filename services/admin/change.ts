@@ -14,9 +14,12 @@ import type { PublishRecord } from '#host/publish.ts';
 
 import { AdminError } from './errors.ts';
 
-/** What stands in the chain only and changes no state of the bucket: somebody read a payload, or ordered what becomes of it. */
+/**
+ * What stands in the chain only and changes no state of the bucket: somebody read a payload, or ordered what becomes of
+ * it, signed in, or was given a password.
+ */
 export interface Note {
-  readonly kind: 'read' | 'payloads';
+  readonly kind: 'read' | 'payloads' | 'session';
   readonly action: string;
   readonly target: string;
   readonly value: Json;

@@ -26,6 +26,16 @@ export const AdminConfig = Type.Object({
     description:
       'JSON list of the first operators (id, name, roles, token_hash); those that do not exist yet are registered.',
   }),
+  COUNTERSIGN_SIGN_IN_KEY_FILE: Type.String({
+    default: '',
+    description:
+      'File with 32 random bytes in base64: it encrypts the secrets of one-time codes and marks forms. Empty = nobody signs in, and there are no pages.',
+  }),
+  COUNTERSIGN_ADMIN_URL: Type.String({
+    default: '',
+    description:
+      'Address at which browsers of people reach this process, https://... It may be empty only where operators are served on a loopback address: then cookies go over plain HTTP.',
+  }),
   COUNTERSIGN_FACT_SOURCES_DIR: Type.String({
     default: '',
     description:

@@ -9,6 +9,7 @@ import type { Handlers } from './app.ts';
 import type { RecordChange } from './change.ts';
 import type { Drill } from './drill.ts';
 import type { PolicyBuilder } from './policies.ts';
+import type { Desk } from './sign-in/desk.ts';
 
 export interface Deps {
   readonly log: Logger;
@@ -21,6 +22,8 @@ export interface Deps {
   readonly capabilityKeys: readonly Uint8Array[];
   readonly build: PolicyBuilder;
   readonly drill: Drill;
+  /** Undefined where nobody signs in. */
+  readonly desk: Desk | undefined;
 }
 
 export type AdminHandlers = Handlers<typeof ADMIN_OPERATIONS>;

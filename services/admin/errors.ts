@@ -1,6 +1,8 @@
 /** Refusals of the admin API. */
 import { ADMIN_ERRORS, type AdminErrorBody, type AdminErrorCode } from '#contracts/admin-errors.ts';
 
+const RETRY_AFTER_S = 60;
+
 /** A request that is not carried out. Thrown anywhere below a route; the app answers with the table's row. */
 export class AdminError extends Error {
   readonly code: AdminErrorCode;
@@ -8,6 +10,8 @@ export class AdminError extends Error {
   readonly path: string;
   /** Further members of the answer, such as the findings of a policy. */
   readonly extra: Readonly<Record<string, unknown>>;
+  /** Seconds, of those that are too many: 60 where nothing else is said. */
+  readonly retryAfterS: number;
 
   /** @param detail replaces the table's message; MUST say nothing that this operator may not see */
   constructor(
@@ -17,12 +21,14 @@ export class AdminError extends Error {
       readonly path?: string;
       readonly extra?: Readonly<Record<string, unknown>>;
       readonly cause?: unknown;
+      readonly retryAfterS?: number;
     } = {},
   ) {
     super(detail === '' ? ADMIN_ERRORS[code].message : detail, { cause: more.cause });
     this.code = code;
     this.path = more.path ?? '';
     this.extra = more.extra ?? {};
+    this.retryAfterS = more.retryAfterS ?? RETRY_AFTER_S;
   }
 
   get status(): number {

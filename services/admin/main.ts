@@ -1,4 +1,6 @@
 /** Wires admin (PAP): control view and projector below, the operators' API above. Every change is an event first. */
+import type pg from 'pg';
+
 import { CAPABILITY_KEYS_MAX } from '#contracts/capability.ts';
 import { revisionOf } from '#contracts/ids.ts';
 import { readConfig } from '#host/config.ts';
@@ -6,7 +8,7 @@ import { type ControlView, watchControl } from '#host/control-view.ts';
 import { watchDatabase } from '#host/database-watch.ts';
 import { openDatabase, openPool } from '#host/database.ts';
 import { type Condition, serveHealth } from '#host/health.ts';
-import { readKeyList, readMacKeys } from '#host/keys.ts';
+import { readKey, readKeyList, readMacKeys } from '#host/keys.ts';
 import { createLog, type Logger } from '#host/log.ts';
 import { type Bus, connectBus } from '#host/nats.ts';
 import { recordPublisher } from '#host/publish.ts';
@@ -24,6 +26,8 @@ import { driller } from './drill.ts';
 import { exportReads } from './export-reads.ts';
 import { exportRoutes } from './exports.ts';
 import { authenticator, operatorsOf } from './operators.ts';
+import { placeOfPages } from './page/requests.ts';
+import { pageRoutes } from './page/routes.ts';
 import { payloadRoutes } from './payload-orders.ts';
 import { payloadReads } from './payload-reads.ts';
 import { bootstrapOperators, readOperators } from './persons.ts';
@@ -35,6 +39,7 @@ import { receiptKeyRoutes } from './receipt-keys.ts';
 import { seenReader } from './rollout-reads.ts';
 import { rolloutRoutes } from './rollout.ts';
 import { adminRoutes, type Routes } from './routes.ts';
+import { type Desk, openDesk } from './sign-in/desk.ts';
 import { webhookRoutes } from './webhooks.ts';
 
 /** Number of the newest migration that reads of the audit trail need. */
@@ -65,18 +70,21 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
 
     const publish = recordPublisher(bus, secrets.macKeys);
     const record = changeRecorder(bus, { publish, view });
+    const audit = openAudit(config, log);
+    if (audit !== undefined) add('audit', audit.close);
+    const operators = operatorsOf(view);
+    const desk = deskOf(audit?.pool, secrets.signInKey, { operators, record });
     const deps: Deps = {
       log,
       view,
       record,
       drill: driller(bus, record),
-      operators: operatorsOf(view),
+      operators,
+      desk,
       capabilityKeys: secrets.capabilityKeys,
       bundles: await bus.objects('bundles'),
       build: policyBuilder(config.COUNTERSIGN_OPA),
     };
-    const audit = openAudit(config, log);
-    if (audit !== undefined) add('audit', audit.close);
     await caughtUp(bus, view, projector);
     await bootstrapOperators(secrets.firstOperators, deps);
 
@@ -89,7 +97,7 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
       proofRoutes(audit?.proofs),
       exportRoutes(audit?.exports),
       payloadRoutes(audit?.payloads),
-      approvalRoutes(held),
+      approvalRoutes(held, desk),
       rolloutRoutes(audit?.seen),
     ];
     for (const routes of all) routes(app, { deps, authenticate });
@@ -98,6 +106,18 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
       folder: config.COUNTERSIGN_FACT_SOURCES_DIR,
       done: await bus.bucket('deliveries'),
     });
+    if (desk !== undefined) {
+      const { place } = secrets;
+      pageRoutes(app, {
+        desk,
+        ask: held,
+        place,
+        log,
+        view,
+        operators,
+        busConnected: bus.connected,
+      });
+    }
     receiptKeyRoutes(app, { view, macKeys: secrets.macKeys });
     await app.listen({ host: config.COUNTERSIGN_ADMIN_HOST, port: config.COUNTERSIGN_ADMIN_PORT });
     add('api', () => app.close());
@@ -132,7 +152,29 @@ async function readSecrets(config: AdminConfig) {
       CAPABILITY_KEYS_MAX,
     ),
     firstOperators: operatorsFile === '' ? [] : await readOperators(operatorsFile),
+    ...readSignIn(config),
   };
+}
+
+/** @throws ConfigError where people would sign in over plain HTTP from elsewhere */
+function readSignIn(config: AdminConfig) {
+  const { COUNTERSIGN_SIGN_IN_KEY_FILE: file, COUNTERSIGN_ADMIN_URL: url } = config;
+  if (file === '') return { signInKey: undefined, place: { origin: undefined, secure: false } };
+  return {
+    signInKey: readKey(file, 'sign-in key'),
+    place: placeOfPages(url, config.COUNTERSIGN_ADMIN_HOST),
+  };
+}
+
+/** Where people sign in; undefined where they do not. */
+function deskOf(
+  pool: pg.Pool | undefined,
+  key: Uint8Array | undefined,
+  { operators, record }: Pick<Deps, 'operators' | 'record'>,
+): Desk | undefined {
+  return pool === undefined || key === undefined
+    ? undefined
+    : openDesk({ pool, key, operators, record });
 }
 
 /** Reads of the chain. That they are away is told but makes nothing unready: changes need no database. */
@@ -142,6 +184,7 @@ function openAudit(config: AdminConfig, log: Logger) {
   const watch = watchDatabase(pool, SCHEMA, log);
   const database = openDatabase<AuditTables>(pool);
   return {
+    pool,
     reads: auditReads(database),
     seen: seenReader(database),
     exports: exportReads(pool),

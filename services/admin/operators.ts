@@ -9,11 +9,9 @@ import { PLATFORM, type TenantId } from '#contracts/ids.ts';
 import type { ControlView } from '#host/control-view.ts';
 
 import { AdminError } from './errors.ts';
+import { wrongTries } from './wrong-tries.ts';
 
 const TOKEN_CHARS_MAX = 512;
-const ATTEMPTS_PER_MINUTE = 20;
-const SOURCES_MAX = 10_000;
-const MINUTE_MS = 60_000;
 
 /** A higher rank includes the lower ones; approver and operator do not include each other. */
 const INCLUDES: Readonly<Record<Role, readonly Role[]>> = {
@@ -47,32 +45,26 @@ export function authenticator(
   operators: ReadonlyMap<string, Operator>,
   now: () => number = Date.now,
 ): Authenticate {
-  const wrong = new Map<string, { since: number; count: number }>();
-  const countWrong = (address: string): number => {
-    const at = now();
-    const before = wrong.get(address);
-    if (before !== undefined && at - before.since < MINUTE_MS) return ++before.count;
-    if (wrong.size >= SOURCES_MAX) wrong.clear();
-    wrong.set(address, { since: at, count: 1 });
-    return 1;
-  };
+  const wrong = wrongTries(now);
   return (authorization = '', address) => {
     const token = /^Bearer ([^\s]+)$/.exec(authorization)?.[1];
     if (token === undefined) throw new AdminError('operator.missing');
     const operator = token.length <= TOKEN_CHARS_MAX ? ownerOf(token, operators) : undefined;
     if (operator !== undefined) return operator;
-    throw new AdminError(
-      countWrong(address) > ATTEMPTS_PER_MINUTE ? 'operator.too_many_attempts' : 'operator.unknown',
-    );
+    throw new AdminError(wrong(address) ? 'operator.too_many_attempts' : 'operator.unknown');
   };
 }
+
+/** No token has this hash: it is no hash. */
+const NO_TOKEN = `sha256:${'-'.repeat(64)}`;
 
 /** Every operator is compared, so the time says nothing about which hash came close. */
 function ownerOf(token: string, operators: ReadonlyMap<string, Operator>): Operator | undefined {
   const digest = Buffer.from(`sha256:${hash('sha256', token, 'hex')}`);
   let owner: Operator | undefined;
   for (const operator of operators.values()) {
-    if (timingSafeEqual(Buffer.from(operator.token_hash), digest)) owner = operator;
+    const { token_hash: kept = NO_TOKEN, disabled } = operator;
+    if (timingSafeEqual(Buffer.from(kept), digest) && disabled !== true) owner = operator;
   }
   return owner;
 }

@@ -16,10 +16,10 @@ import { mustExist, things } from './things.ts';
 
 type Persons = Pick<
   AdminHandlers,
-  'getOperator' | 'listOperators' | 'putOperator' | 'deleteOperator'
+  'getOperator' | 'listOperators' | 'putOperator' | 'disableOperator' | 'deleteOperator'
 >;
 
-export function personHandlers({ view, record, operators }: Deps): Persons {
+export function personHandlers({ view, record, operators, desk }: Deps): Persons {
   const change = changeBy(record);
   /** Somebody must be left who can make admins. */
   const keepAnAdmin = (without: string) => {
@@ -43,9 +43,25 @@ export function personHandlers({ view, record, operators }: Deps): Persons {
     },
     putOperator: async (asked) => {
       const { id = '' } = asked.path;
-      const operator: Operator = { ...asked.body, id };
+      const { token_hash: kept } = operators.get(id) ?? {};
+      const operator: Operator = {
+        ...(kept === undefined ? {} : { token_hash: kept }),
+        ...asked.body,
+        id,
+      };
       if (!isPlatformAdmin(operator)) keepAnAdmin(id);
       return change(asked, { kind: 'operator', action: 'put', target: id, value: operator });
+    },
+    disableOperator: async (asked) => {
+      const { id = '' } = asked.path;
+      const before = operators.get(id);
+      if (before === undefined) throw new AdminError('thing.not_found');
+      keepAnAdmin(id);
+      const value: Operator = { ...before, disabled: true };
+      const changed = await change(asked, { kind: 'operator', action: 'put', target: id, value });
+      // Their sessions are worth nothing from now on, also where the database is away.
+      await desk?.endSessions(id).catch(() => undefined);
+      return changed;
     },
     deleteOperator: async (asked) => {
       const { id = '' } = asked.path;
@@ -57,7 +73,7 @@ export function personHandlers({ view, record, operators }: Deps): Persons {
 }
 
 const isPlatformAdmin = (operator: Operator): boolean =>
-  hasRole(operator, 'admin') && (operator.tenants ?? []).length === 0;
+  operator.disabled !== true && hasRole(operator, 'admin') && (operator.tenants ?? []).length === 0;
 
 const fileCheck = Compile(Type.Array(Operator, { minItems: 1, maxItems: 64 }));
 

@@ -16,6 +16,7 @@ import { personHandlers } from './persons.ts';
 import { policyHandlers } from './policies.ts';
 import { agentHandlers, upstreamHandlers } from './registrations.ts';
 import { revocationHandlers } from './revocations.ts';
+import { signInHandlers } from './sign-in/handlers.ts';
 import { switchHandlers } from './switches.ts';
 import { tenantHandlers } from './tenants.ts';
 import { toolHandlers } from './tools.ts';
@@ -42,6 +43,7 @@ export const adminRoutes: Routes = (app, { deps, authenticate }) => {
     ...factHandlers(deps),
     ...factSourceHandlers(deps),
     ...personHandlers(deps),
+    ...signInHandlers(deps),
   };
   mount(app, { operations: ADMIN_OPERATIONS, handlers, authenticate });
   const document = adminOpenApi();

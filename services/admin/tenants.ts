@@ -89,7 +89,8 @@ const KINDS = [
 ];
 
 /** Tenants of which there is anything, ascending; without the platform itself. */
-function tenantsOf(view: ControlView): TenantId[] {
+/** Tenants that anything is registered of, in order. */
+export function tenantsOf(view: ControlView): TenantId[] {
   const tenants = new Set<TenantId>();
   for (const kind of KINDS) {
     for (const key of view.keys(`${kind}.`)) {

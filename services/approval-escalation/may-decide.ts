@@ -28,10 +28,11 @@ const ROLES: Readonly<Record<DecisionStep, readonly Role[]>> = {
 
 /** True for an operator of this tenant with the role for the step. */
 export const hasRoleFor = (
-  { roles, tenants = [] }: Operator,
+  { roles, disabled, tenants = [] }: Operator,
   step: DecisionStep,
   tenant: TenantId,
 ): boolean =>
+  disabled !== true &&
   roles.some((role) => ROLES[step].includes(role)) &&
   (tenants.length === 0 || tenants.includes(tenant));
 

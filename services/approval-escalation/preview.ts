@@ -15,7 +15,7 @@ import { inTransaction } from '#host/database.ts';
 import { editsOf, requesterOf } from './edit.ts';
 import { readLeaf, readPayload } from './hold.ts';
 import { asksForItself, peopleOf } from './may-decide.ts';
-import type { Row } from './store.ts';
+import { type Row, usesOf } from './store.ts';
 
 /** One line of a list. */
 export function itemOf(row: Row): ApprovalItem {
@@ -62,6 +62,7 @@ export async function previewOf(
     task: facts.task,
     earlier: earlier ?? [],
     asked: askedOf(progress),
+    releases: row.used === 0 ? [] : await usesOf(pool, row),
     requesters: [...operators.values()]
       .filter((operator) => asksForItself(people(operator), requester))
       .map(({ id }) => id),
@@ -120,6 +121,7 @@ function digestOf({ binding }: Row, preview: Omit<ApprovalPreview, 'shown'>): st
     reason: _reason,
     asked: _asked,
     edit_of: _edits,
+    releases: _releases,
     requesters: _requesters,
     missing: _missing,
     ...shown

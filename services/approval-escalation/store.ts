@@ -254,6 +254,18 @@ export async function takeUse(
   });
 }
 
+/** The uses of an approval, in their order. */
+export async function usesOf(
+  pool: pg.Pool,
+  { tenant, id }: Pick<Row, 'tenant' | 'id'>,
+): Promise<{ decision_id: DecisionId; at: number; effect: string }[]> {
+  const { rows } = await pool.query<{ decision_id: DecisionId; at: number; effect: string }>(
+    'select decision_id, at, effect from approval_uses where tenant = $1 and id = $2 order by k',
+    [tenant, id],
+  );
+  return rows;
+}
+
 /** What is to be told of a held call: its state, the events since it was told last, every id that it has. */
 export interface Untold {
   readonly row: Row;

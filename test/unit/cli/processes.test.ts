@@ -21,6 +21,8 @@ const site: Site = {
     macKeysFile: (reader, writers) => `keys for ${reader}: ${writers.join(' ')}`,
     capabilityKeysFile: 'capability keys',
     sealKeyFile: 'seal key',
+    signInKeyFile: 'sign-in key',
+    signIns: [],
     pseudonymKeyFile: 'pseudonym key',
     logKeyFile: 'log key',
     upstreamTokenFile: 'upstream token',
