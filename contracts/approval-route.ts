@@ -72,7 +72,7 @@ export const ApprovalRoute = Type.Object(
         minimum: 0,
         maximum: 86_400,
         description:
-          "Longest age of the approver's second factor in seconds; 0 = none is asked for. Default: 300 for high and critical risk, else 0.",
+          "Longest age of the approver's second factor in seconds; 0 = none is asked for. Default: 300 for risk critical, else 0.",
       }),
     ),
   },
@@ -99,7 +99,7 @@ export interface Routed {
 }
 
 /** How fresh a second factor has to be where a route does not say it. */
-const STEP_UP_S: Readonly<Record<Risk, number>> = { low: 0, medium: 0, high: 300, critical: 300 };
+const STEP_UP_S: Readonly<Record<Risk, number>> = { low: 0, medium: 0, high: 0, critical: 300 };
 
 export const riskOf = ({ risk }: ApprovalRequest): Risk => risk ?? 'medium';
 
