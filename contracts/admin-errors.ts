@@ -238,7 +238,7 @@ export const ADMIN_ERRORS = {
   'approval.step_up': row(
     403,
     'This takes a second factor that is fresh.',
-    'Sign in with it on the page, then decide there.',
+    'Send a one-time code along (--code on the command line), or decide on its page.',
   ),
   'approval.impossible': row(
     422,

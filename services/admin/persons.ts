@@ -21,6 +21,8 @@ type Persons = Pick<
 
 export function personHandlers({ view, record, operators, desk }: Deps): Persons {
   const change = changeBy(record);
+  /** What proved an earlier person of this id is worth nothing. Best effort: registering people needs no database. */
+  const forget = async (id: string) => desk?.forget(id).catch(() => undefined);
   /** Somebody must be left who can make admins. */
   const keepAnAdmin = (without: string) => {
     const others = [...operators.values()].filter(({ id }) => id !== without);
@@ -43,7 +45,9 @@ export function personHandlers({ view, record, operators, desk }: Deps): Persons
     },
     putOperator: async (asked) => {
       const { id = '' } = asked.path;
-      const { token_hash: kept } = operators.get(id) ?? {};
+      const before = operators.get(id);
+      if (before === undefined) await forget(id);
+      const { token_hash: kept } = before ?? {};
       const operator: Operator = {
         ...(kept === undefined ? {} : { token_hash: kept }),
         ...asked.body,
@@ -67,7 +71,14 @@ export function personHandlers({ view, record, operators, desk }: Deps): Persons
       const { id = '' } = asked.path;
       mustExist(view, CONTROL_KEYS.operator(id));
       keepAnAdmin(id);
-      return change(asked, { kind: 'operator', action: 'delete', target: id, value: null });
+      const changed = await change(asked, {
+        kind: 'operator',
+        action: 'delete',
+        target: id,
+        value: null,
+      });
+      await forget(id);
+      return changed;
     },
   };
 }

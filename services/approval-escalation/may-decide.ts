@@ -134,7 +134,8 @@ function whyNotNow(
   if (counts !== undefined) return counts;
   const place = plan.stages[stage];
   if (place === undefined || (!voted && !isOfStage(by.id, place))) return 'not_approver';
-  return isSteppedUp(asked, plan) ? undefined : 'step_up';
+  // A no, or other arguments that somebody else approves, release nothing: they are never made harder.
+  return step !== 'approve' || isSteppedUp(asked, plan) ? undefined : 'step_up';
 }
 
 /** Why this person's yes would not count. */

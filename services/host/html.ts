@@ -63,10 +63,23 @@ export function marked(text: string): Html {
   return html`${parts}${text.slice(from)}`;
 }
 
+/** Text for a place that takes no marks, such as a title: what hides is a replacement character, what is long is cut. */
+export const plain = (text: string, max: number): string =>
+  (text.length <= max ? text : `${text.slice(0, max).toWellFormed()}…`).replace(HIDDEN, '\uFFFD');
+
+/** JSON with the same meaning, in which whatever hides in a string is an escape. */
+export const spelled = (json: string): string =>
+  json.replace(HIDDEN, (hidden) => (hidden === '\n' ? hidden : escapeOf(hidden)));
+
+const escapeOf = (hidden: string): string =>
+  Array.from({ length: hidden.length }, (_, at) => hidden.charCodeAt(at))
+    .map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`)
+    .join('');
+
 /** Neither frames nor foreign content nor anything inline: a page is our own HTML, style and script, or nothing. */
 export const PAGE_HEADERS = {
   'content-security-policy':
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
   'cache-control': 'no-store',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',

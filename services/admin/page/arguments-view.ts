@@ -1,9 +1,11 @@
 /** Every argument of a call, complete, from the very bytes that will run. What is long scrolls; nothing is left out. */
-import { exactString, html, type Html, marked } from '#host/html.ts';
+import { exactString, html, type Html, marked, plain } from '#host/html.ts';
 
 /** Above so many characters an argument says its length, and that it scrolls. */
 const LONG = 600;
 const INDENT = '  ';
+/** Deeper JSON is not indented any further: a page is not much larger than what it shows. */
+const INDENT_MAX = 8;
 
 /** @param text canonical JSON of an object, made by the platform; its content is untrusted */
 export function argumentsView(text: string): Html {
@@ -26,7 +28,7 @@ function argumentView(name: string, value: unknown): Html {
     <pre
       tabindex="0"
       role="region"
-      aria-label="Value of ${name.slice(0, 64)}"
+      aria-label="Value of ${plain(name, 64)}"
     ><bdi>${jsonView(value, '')}</bdi></pre>
   </div> `;
 }
@@ -35,7 +37,7 @@ function argumentView(name: string, value: unknown): Html {
 function jsonView(value: unknown, indent: string): Html {
   if (typeof value === 'string') return exactString(value);
   if (typeof value !== 'object' || value === null) return html`${JSON.stringify(value)}`;
-  const inner = indent + INDENT;
+  const inner = indent.length < INDENT_MAX ? indent + INDENT : indent;
   const isList = Array.isArray(value);
   const parts = isList
     ? value.map((member: unknown) => jsonView(member, inner))

@@ -1,12 +1,21 @@
 /** What a person can do about a held call, as forms; the server decides anew whatever they send. */
-import type { ApprovalPreview, DecisionStep } from '#contracts/held.ts';
-import { html, type Html, NOTHING } from '#host/html.ts';
+import { APPROVAL_OPERATIONS } from '#contracts/approval-api.ts';
+import { type ApprovalPreview, type DecisionStep, EDIT_CHARS_MAX } from '#contracts/held.ts';
+import { html, type Html, NOTHING, spelled } from '#host/html.ts';
 
 import { formToken, type Viewer } from './layout.ts';
 import { stateOf } from './words.ts';
 
 /** What can be decided on a page; everything else takes the command line. */
-export type PageStep = Extract<DecisionStep, 'approve' | 'deny' | 'acknowledge'>;
+export type PageStep = Extract<DecisionStep, 'approve' | 'deny' | 'edit' | 'acknowledge'>;
+
+/** Each of them with the operation of the API whose rights it takes. */
+export const PAGE_STEPS = {
+  approve: APPROVAL_OPERATIONS.approve,
+  deny: APPROVAL_OPERATIONS.deny,
+  edit: APPROVAL_OPERATIONS.editApproval,
+  acknowledge: APPROVAL_OPERATIONS.acknowledge,
+} as const satisfies Record<PageStep, unknown>;
 
 export interface DecisionView {
   readonly preview: ApprovalPreview;
@@ -14,6 +23,8 @@ export interface DecisionView {
   /** True where the viewer's roles and tenants allow the step at all. */
   readonly may: (step: PageStep) => boolean;
   readonly at: number;
+  /** Changed arguments that the person sent, and that could not be taken. */
+  readonly draft?: string | undefined;
 }
 
 export function decisionView(view: DecisionView): Html {
@@ -28,7 +39,7 @@ export function decisionView(view: DecisionView): Html {
   return html`<section class="sheet" id="decide">
     <h2>Decide</h2>
     ${may('approve') ? approve(view) : NOTHING} ${may('deny') ? deny(view) : NOTHING}
-    ${may('acknowledge') ? acknowledge(view) : NOTHING}
+    ${may('edit') ? edit(view) : NOTHING} ${may('acknowledge') ? acknowledge(view) : NOTHING}
   </section>`;
 }
 
@@ -103,6 +114,45 @@ const deny = (view: DecisionView): Html =>
       </div>
       <button class="no">Decline</button>`,
   );
+
+/** Other arguments in place of the held ones. What hides in them is spelled out, so it can be seen and taken out. */
+function edit(view: DecisionView): Html {
+  const { preview, draft } = view;
+  if (preview.missing.length > 0 || preview.arguments === '') return NOTHING;
+  const text = draft ?? spelled(JSON.stringify(JSON.parse(preview.arguments), null, 2));
+  if (text.length > EDIT_CHARS_MAX) return NOTHING;
+  return html`<details class="choice" ${draft === undefined ? NOTHING : html`open`}>
+    <summary>Change the arguments instead</summary>
+    ${form(
+      view,
+      'edit',
+      html`<input type="hidden" name="shown" value="${preview.shown}" />
+        <p class="soft">
+          This call ends and does not run. Its agent is told what to send instead; that is judged
+          anew, and another person approves it.
+        </p>
+        <div class="field">
+          <label for="arguments">Arguments, as JSON</label>
+          <textarea
+            class="code"
+            id="arguments"
+            name="arguments"
+            rows="${Math.min(16, text.split('\n').length + 1)}"
+            maxlength="${EDIT_CHARS_MAX}"
+            spellcheck="false"
+            autocapitalize="none"
+            required
+          >
+${text}</textarea>
+        </div>
+        <div class="field">
+          <label for="why">Reason <span class="soft">(the agent may see it)</span></label>
+          <textarea id="why" name="reason" maxlength="1000"></textarea>
+        </div>
+        <button>Change</button>`,
+    )}
+  </details>`;
+}
 
 function acknowledge(view: DecisionView): Html {
   if (view.preview.acknowledged_by !== '') return NOTHING;

@@ -1,4 +1,6 @@
 /** What every page has around it: head, name, who is signed in, the way out. */
+import type { FastifyReply } from 'fastify';
+
 import type { Role } from '#contracts/control.ts';
 import { html, type Html, NOTHING } from '#host/html.ts';
 
@@ -21,7 +23,7 @@ export interface Layout {
   readonly againS?: number;
 }
 
-export function pageText({ title, body, viewer, againS }: Layout): string {
+function pageText({ title, body, viewer, againS }: Layout): string {
   const again =
     againS === undefined ? NOTHING : html`<meta http-equiv="refresh" content="${againS}" />`;
   return html`<!doctype html>
@@ -32,6 +34,7 @@ export function pageText({ title, body, viewer, againS }: Layout): string {
         <meta name="robots" content="noindex" />
         ${again}
         <title>${title} · Countersign</title>
+        <link rel="icon" href="/page.svg" type="image/svg+xml" />
         <link rel="stylesheet" href="/page.css" />
         <script src="/page.js" defer></script>
       </head>
@@ -44,6 +47,9 @@ export function pageText({ title, body, viewer, againS }: Layout): string {
       </body>
     </html> `.text;
 }
+
+export const send = (reply: FastifyReply, layout: Layout): FastifyReply =>
+  reply.type('text/html; charset=utf-8').send(pageText(layout));
 
 function signedIn(viewer: Viewer | undefined): Html {
   if (viewer === undefined) return NOTHING;

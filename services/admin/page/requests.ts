@@ -1,11 +1,13 @@
 /** What a page's request brings: its cookie, its form, and whether a page of ours sent it. Untrusted: everything. */
 import type { FastifyRequest } from 'fastify';
 
+import { EDIT_CHARS_MAX } from '#contracts/held.ts';
 import { ConfigError } from '#host/config.ts';
 
 import { AdminError } from '../errors.ts';
 
-const FORM_BYTES_MAX = 32 * 1024;
+/** Changed arguments, each character in up to nine bytes (%XX%XX%XX), and a little. */
+const FORM_BYTES_MAX = 9 * EDIT_CHARS_MAX + 32 * 1024;
 
 /** Where people reach the pages. */
 export interface Place {
@@ -47,7 +49,7 @@ export function setCookie(value: string, place: Place): string {
 
 /** The fields of a form that a page of ours sent. @throws AdminError sign_in.form, request.* */
 export function formOf(request: FastifyRequest, place: Place): URLSearchParams {
-  const { origin = `http://${request.headers.host ?? ''}` } = place;
+  const origin = place.origin ?? loopbackOrigin(request.headers.host ?? '');
   const from = request.headers.origin;
   const site = request.headers['sec-fetch-site'];
   // Browsers say where a form comes from; what says nothing is no browser, and has no cookie that it does not hold.
@@ -58,6 +60,13 @@ export function formOf(request: FastifyRequest, place: Place): URLSearchParams {
   const bytes = request.body instanceof Uint8Array ? request.body : new Uint8Array();
   if (bytes.length > FORM_BYTES_MAX) throw new AdminError('request.too_large');
   return new URLSearchParams(new TextDecoder().decode(bytes));
+}
+
+/** untrusted: the host that a browser believes it talks to. Only a loopback name: any other was made to lead here. */
+function loopbackOrigin(host: string): string {
+  const url = `http://${host}`;
+  if (URL.canParse(url) && LOOPBACK.test(new URL(url).hostname)) return url;
+  throw new AdminError('sign_in.form');
 }
 
 /** untrusted: where to go after signing in; only pages of ours. */

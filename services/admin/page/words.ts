@@ -57,7 +57,7 @@ const MINUTES_PER_HOUR = 60;
 
 /** A countdown that is true when the page was made, and goes on where scripts run. */
 export function countdown(until: number, at: number): Html {
-  return html`<time class="number" data-until="${until}" datetime="${iso(until)}"
+  return html`<time class="number" data-left="${Math.max(0, until - at)}" datetime="${iso(until)}"
     >${left(until, at)}</time
   >`;
 }

@@ -12,6 +12,7 @@ export interface CredentialStore {
   readonly of: (operator: string) => Promise<Credentials>;
   readonly setPassword: (operator: string, hash: string) => Promise<void>;
   readonly setSecret: (operator: string, sealed: string) => Promise<void>;
+  readonly remove: (operator: string) => Promise<void>;
   /** True for the first one who uses the code of a period, or of a later one. */
   readonly useStep: (operator: string, step: number) => Promise<boolean>;
 }
@@ -38,6 +39,9 @@ export function credentialStore(pool: pg.Pool): CredentialStore {
          on conflict (operator) do update set totp = $2, totp_step = 0`,
         [operator, sealed],
       );
+    },
+    remove: async (operator) => {
+      await pool.query('delete from operator_credentials where operator = $1', [operator]);
     },
     useStep: async (operator, step) => {
       const { rowCount } = await pool.query(

@@ -33,6 +33,8 @@ export interface Desk {
   readonly setPassword: (operator: string, password: string) => Promise<void>;
   readonly setSecret: (operator: string, secret: Uint8Array) => Promise<void>;
   readonly endSessions: (operator: string) => Promise<void>;
+  /** Ends their sessions and takes what proves them: whoever gets their id later starts with nothing. */
+  readonly forget: (operator: string) => Promise<void>;
   readonly seal: SignInSeal;
 }
 
@@ -60,14 +62,19 @@ export function openDesk({ pool, key, operators, record, now = Date.now }: DeskP
     setPassword: async (operator, password) => {
       const hashed = await stored(hashPassword(password));
       await stored(credentials.setPassword(operator, hashed));
-      await stored(tries.forgive(operator));
+      await stored(tries.forgive('sign in', operator));
       await stored(sessions.closeAllOf(operator));
     },
     setSecret: async (operator, secret) => {
       await stored(credentials.setSecret(operator, seal.seal(operator, secret)));
+      await stored(tries.forgive('step up', operator));
       await stored(sessions.closeAllOf(operator));
     },
     endSessions: async (operator) => stored(sessions.closeAllOf(operator)),
+    forget: async (operator) => {
+      await stored(sessions.closeAllOf(operator));
+      await stored(credentials.remove(operator));
+    },
     signIn: async (given, address) => {
       const at = now();
       const proof = await stored(method.prove(given, at));

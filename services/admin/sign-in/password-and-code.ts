@@ -3,11 +3,11 @@ import { timingSafeEqual } from 'node:crypto';
 
 import { totpCode, totpStep } from '#contracts/totp.ts';
 
-import type { CredentialStore } from './credentials.ts';
+import type { Credentials, CredentialStore } from './credentials.ts';
 import type { Proof, SignInMethod } from './method.ts';
 import { isPassword } from './password.ts';
 import type { SignInSeal } from './seal.ts';
-import type { Tries } from './tries.ts';
+import type { Tries, TryKind } from './tries.ts';
 
 /** A clock may be one period before or behind ours. */
 const STEPS_OFF = [0, -1, 1];
@@ -27,28 +27,41 @@ export function passwordAndCode({
     const steps = STEPS_OFF.map((off) => totpStep(at) + off);
     return steps.find((step) => isSame(totpCode(secret, step), code.replaceAll(' ', '')));
   };
-  const isCode = async (operator: string, code: string, at: number): Promise<boolean> => {
-    const { totp } = await credentials.of(operator);
+  const periodOf = (
+    operator: string,
+    { totp }: Credentials,
+    given: { code: string; at: number },
+  ) => {
     const secret = totp === '' ? undefined : seal.open(operator, totp);
-    const step = secret === undefined ? undefined : stepOf(secret, code, at);
-    return step !== undefined && credentials.useStep(operator, step);
+    return secret === undefined ? undefined : stepOf(secret, given.code, given.at);
   };
   /** Each try counts until it has turned out right, so many at once are no more than one after the other. */
-  const counted = async (name: string, at: number, right: () => Promise<boolean>) => {
-    const ms = await tries.begin(name, at);
-    if (ms > 0) return { is: 'wait', ms } as const;
+  const counted = async (
+    kind: TryKind,
+    { name, at }: { readonly name: string; readonly at: number },
+    right: () => Promise<boolean>,
+  ): Promise<Proof> => {
+    const ms = await tries.begin(kind, name, at);
+    if (ms > 0) return { is: 'wait', ms };
     if (!(await right())) return REFUSED;
-    await tries.forgive(name);
-    return { is: 'proved', operator: name } as const;
+    await tries.forgive(kind, name);
+    return { is: 'proved', operator: name };
   };
   return {
     prove: ({ name, password, code }, at) =>
-      counted(name, at, async () => {
-        const { password: kept } = await credentials.of(name);
+      counted('sign in', { name, at }, async () => {
+        const known = await credentials.of(name);
+        // Both are looked at before either counts, so the time does not tell which of them was wrong.
+        const step = periodOf(name, known, { code, at });
+        const fits = await isPassword(password, known.password);
         // A code is used up only beside the right password.
-        return (await isPassword(password, kept)) && (await isCode(name, code, at));
+        return fits && step !== undefined && credentials.useStep(name, step);
       }),
-    stepUp: (operator, code, at) => counted(operator, at, () => isCode(operator, code, at)),
+    stepUp: (operator, code, at) =>
+      counted('step up', { name: operator, at }, async () => {
+        const step = periodOf(operator, await credentials.of(operator), { code, at });
+        return step !== undefined && credentials.useStep(operator, step);
+      }),
   };
 }
 

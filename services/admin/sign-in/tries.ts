@@ -1,13 +1,18 @@
-/** Wrong tries by name: after a few of them the name waits, longer each time. Counted before anything is compared. */
+/**
+ * Wrong tries by name: after a few of them the name waits, longer each time. Counted before anything is compared. Codes
+ * of people who are signed in count apart from signing in: whoever tries names at the door stops nobody inside.
+ */
 import { hash } from 'node:crypto';
 
 import type pg from 'pg';
 
+export type TryKind = 'sign in' | 'step up';
+
 export interface Tries {
   /** Counts a try. Gives 0 when it may be made, else the milliseconds that the name has to wait. */
-  readonly begin: (name: string, at: number) => Promise<number>;
+  readonly begin: (kind: TryKind, name: string, at: number) => Promise<number>;
   /** It was right: those before it do not count any more. */
-  readonly forgive: (name: string) => Promise<void>;
+  readonly forgive: (kind: TryKind, name: string) => Promise<void>;
 }
 
 /** So many may be wrong before the first wait. */
@@ -19,8 +24,8 @@ const FORGET_MS = 24 * 3_600_000;
 
 export function triesIn(pool: pg.Pool): Tries {
   return {
-    begin: async (name, at) => {
-      const key = keyOf(name);
+    begin: async (kind, name, at) => {
+      const key = keyOf(kind, name);
       await pool.query('delete from sign_in_tries where last_at < $1', [at - FORGET_MS]);
       const { rowCount } = await pool.query(
         `insert into sign_in_tries as known (name, count, last_at, locked_until) values ($1, 1, $2, 0)
@@ -37,10 +42,10 @@ export function triesIn(pool: pg.Pool): Tries {
       );
       return Math.max(1, (rows[0]?.locked_until ?? 0) - at);
     },
-    forgive: async (name) => {
-      await pool.query('delete from sign_in_tries where name = $1', [keyOf(name)]);
+    forgive: async (kind, name) => {
+      await pool.query('delete from sign_in_tries where name = $1', [keyOf(kind, name)]);
     },
   };
 }
 
-const keyOf = (name: string): string => hash('sha256', name, 'hex');
+const keyOf = (kind: TryKind, name: string): string => hash('sha256', `${kind}\n${name}`, 'hex');

@@ -148,6 +148,11 @@ describe('there is one way to decide', () => {
       'services/admin/approvals.ts',
       'services/notifier/decide.ts',
     ]);
+    // In admin the API and the page go through the same function of that place.
+    expect(where(/\bdecideHeld\b/).filter((file) => file.includes('/admin/'))).toEqual([
+      'services/admin/approvals.ts',
+      'services/admin/page/decision-routes.ts',
+    ]);
   });
 
   it('only the store writes approvals, and nobody else has rights on them', () => {
