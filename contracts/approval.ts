@@ -26,7 +26,7 @@ export const APPROVAL_TTL_S = 3_600;
 
 /**
  * pending: people are asked. approved: it may run, as often as it has uses. All others are ends of their own, and only
- * `denied` is a person's no: `edited` is a person's other call in its place, `expired` is silence, `no_channel` says that nobody is there who may approve it,
+ * `denied` is a person's no: `edited` is a person's other call in its place, `expired` is silence, `no_channel` says that nobody who may approve it is there or could be reached,
  * `cancelled` that it was withdrawn or stopped, `superseded` that the policy it was held under is not active any more.
  */
 export const APPROVAL_STATES = [
@@ -162,6 +162,8 @@ export const ApprovalEventValue = Type.Object(
     edit_of: Type.Optional(Type.Array(EditOf)),
     /** Of `granted`, and of `voted` and `approved` where a grant is part of it. */
     grant: Type.Optional(GrantShown),
+    /** Name of the route by which it is decided. */
+    route: Type.Optional(text(64)),
     summary: ApprovalSummary,
     /** Of `used`: the decision that used it, and which of its uses that was. */
     use: Type.Union([
@@ -343,7 +345,7 @@ export const HELD_WORDS: Readonly<
   },
   no_channel: {
     next: 'stop',
-    text: 'Nobody is there who may approve this call. It did not run. Tell the person you work for; an operator has to set this up.',
+    text: 'Nobody who may approve this call is there, or could be reached. It did not run. Tell the person you work for; an operator has to set this up.',
   },
 };
 

@@ -92,6 +92,8 @@ export const HeldAsk = Type.Union([
   Type.Object({ ...head, ask: Type.Literal('call'), approval, principal: text(64) }, closed),
   /** The ingress: what of this principal's calls waits, newest first. */
   Type.Object({ ...head, ask: Type.Literal('mine'), principal: text(64) }, closed),
+  /** The notifier: every channel of every tier that was asked is dead. */
+  Type.Object({ ...head, ask: Type.Literal('unreached'), approval }, closed),
   /** The ingress: the agent does not want it any more. */
   Type.Object({ ...head, ask: Type.Literal('withdraw'), approval, principal: text(64) }, closed),
 ]);
@@ -105,6 +107,7 @@ export const HELD_ASKERS: Readonly<Record<HeldAsk['ask'], readonly string[]>> = 
   decide: ['admin', 'notifier'],
   call: ['ingress'],
   mine: ['ingress'],
+  unreached: ['notifier'],
   withdraw: ['ingress'],
 };
 
@@ -257,6 +260,7 @@ export interface HeldValues {
   readonly decide: DecisionAnswer;
   readonly call: HeldCall;
   readonly mine: readonly WaitingCall[];
+  readonly unreached: Pick<DecisionAnswer, 'state'>;
   readonly withdraw: DecisionAnswer;
 }
 

@@ -132,7 +132,12 @@ function publishes(): Record<string, readonly string[]> {
       ...reads('approvals'),
       writes('approvals'),
     ],
-    notifier: [...consumed('notifier').flatMap(consumes), SUBJECTS.helds],
+    notifier: [
+      ...consumed('notifier').flatMap(consumes),
+      SUBJECTS.helds,
+      'v1.control.*.alert',
+      streamInfo('CONTROL'),
+    ],
     'budget-settler': [
       ...consumed('budget-settler').flatMap(consumes),
       'v1.count.>',

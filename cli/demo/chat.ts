@@ -57,12 +57,14 @@ async function page(received: Received, slack: FakeSlack, callbacks: string): Pr
   if (method !== 'POST' || path !== '/click' || headers.origin !== slack.url)
     return { status: 404 };
   const form = new URLSearchParams(body);
-  const [ts = '', action = '', user = ''] = ['ts', 'action', 'user'].map(
+  const [ts = '', action = '', user = '', value = ''] = ['ts', 'action', 'user', 'value'].map(
     (name) => form.get(name) ?? '',
   );
-  if (!(user in CHAT_PEOPLE) || !buttonsOf(find(slack, ts)).some((one) => one.action_id === action))
-    return { status: 404 };
-  await fetch(callbacks, { method: 'POST', ...slack.click(ts, action, user) }).catch(
+  const clicked = buttonsOf(find(slack, ts)).some(
+    (one) => one.action_id === action && one.value === value,
+  );
+  if (!(user in CHAT_PEOPLE) || !clicked) return { status: 404 };
+  await fetch(callbacks, { method: 'POST', ...slack.click(ts, action, user, value) }).catch(
     () => undefined, // the notifier is away: the page shows that nothing changed
   );
   return { status: 303, headers: { location: '/' } };
@@ -104,7 +106,8 @@ const renderMessage = (message: SlackMessage): string =>
   `<article>${message.blocks.map((block) => renderBlock(block, message)).join('')}${message.blocks.length === 0 ? `<p>${safe(message.text)}</p>` : ''}</article>`;
 
 function renderBlock(block: SlackBlock, message: SlackMessage): string {
-  const words = (text: unknown) => safe((text as { text?: string } | undefined)?.text ?? '');
+  const words = (text: unknown) =>
+    safe((text as { text?: string } | undefined)?.text ?? '').replaceAll('\n', '<br>');
   const list = (texts: unknown) => ((texts ?? []) as unknown[]).map(words);
   switch (block.type) {
     case 'header':
@@ -121,7 +124,7 @@ function renderBlock(block: SlackBlock, message: SlackMessage): string {
 }
 
 function renderButton(
-  { action_id: action, text, url }: ReturnType<typeof buttonsOf>[number],
+  { action_id: action, text, url, value = '' }: ReturnType<typeof buttonsOf>[number],
   ts: string,
 ): string {
   if (url !== undefined) return `<a href="${escaped(url)}">${safe(text.text)}</a>`;
@@ -131,7 +134,7 @@ function renderButton(
         user,
         name,
       ]) => `<form method="post" action="/click"><input type="hidden" name="ts" value="${ts}">
-<input type="hidden" name="action" value="${escaped(action)}"><input type="hidden" name="user" value="${user}">
+<input type="hidden" name="action" value="${escaped(action)}"><input type="hidden" name="user" value="${user}"><input type="hidden" name="value" value="${escaped(value)}">
 <button>${safe(text.text)} as ${name}</button></form>`,
     )
     .join(' ');

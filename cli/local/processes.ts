@@ -95,7 +95,7 @@ export const PROCESSES: ProcessTable = {
       isSeeded: true,
       env: (site) => ({
         ...bus(site, 'admin'),
-        ...macKeys(site, 'admin', ['admin', 'audit-chainer', 'decision-worker']),
+        ...macKeys(site, 'admin', ['admin', 'audit-chainer', 'decision-worker', 'notifier']),
         COUNTERSIGN_ADMIN_HOST: HOST,
         COUNTERSIGN_ADMIN_PORT: String(site.port('admin')),
         COUNTERSIGN_CAPABILITY_KEYS_FILE: site.secrets.capabilityKeysFile,
@@ -120,6 +120,7 @@ export const PROCESSES: ProcessTable = {
           'audit-chainer',
           'admin',
           'approval-escalation',
+          'notifier',
         ]),
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_chainer'),
         COUNTERSIGN_LOG_KEY_FILE: site.secrets.logKeyFile,

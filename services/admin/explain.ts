@@ -368,7 +368,7 @@ function stateOf(subject: Subject): string {
     case 'superseded':
       return 'Another policy was activated while it waited; a repeat is judged anew.';
     case 'no_channel':
-      return 'Nobody is there who may approve it.';
+      return 'Nobody who may approve it was there, or could be reached.';
     default:
       return `It ended: ${state}.`;
   }

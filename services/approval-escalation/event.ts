@@ -45,6 +45,7 @@ export function eventOf(
   const value: ApprovalEventValue = {
     progress: progressOf(now),
     reason,
+    route: plan.route,
     summary,
     ...beside(now.progress, event, of.id),
     tier: told === undefined || tier === undefined ? null : { index: tier, ...told },

@@ -78,13 +78,14 @@ interface ApproveStep extends Actor {
   readonly grant?: GrantTerms | undefined;
 }
 
-/** look: time has passed. supersede: its policy is not active any more. strand: nobody may approve it. */
+/** look: time has passed. supersede: its policy is not active any more. strand: nobody may approve it, or nobody who may could be reached. */
 export type Step =
   | ApproveStep
   | ({ readonly is: 'acknowledge' } & Actor)
   | EditStep
   | ({ readonly is: 'deny' | 'cancel'; readonly reason: string } & Actor)
-  | { readonly is: 'supersede' | 'strand' }
+  | { readonly is: 'supersede' }
+  | { readonly is: 'strand'; readonly unreached?: true }
   | LookStep
   | UseStep;
 
@@ -165,11 +166,18 @@ function taken(before: Approval, step: Exclude<Step, UseStep | LookStep>, at: nu
         return end({ ...before, progress }, 'edited', step, step.reason);
       });
     case 'strand':
-      return whilePending(before, () => end(before, 'no_channel', SYSTEM, NOBODY));
+      return whilePending(before, () => strand(before, step.unreached === true));
   }
 }
 
-const NOBODY = 'nobody is there who may approve it';
+/** Whoever is unreached may still be asked by a later tier, and somebody who was heard of is not unreached. */
+function strand(before: Approval, unreached: boolean): Reduced {
+  if (!unreached) return end(before, 'no_channel', SYSTEM, 'nobody is there who may approve it');
+  const { plan, told, acknowledgedBy, votes } = before.progress;
+  const heard = acknowledgedBy !== '' || votes.length > 0;
+  if (heard || told.length < plan.tiers.length) return { is: 'nothing' };
+  return end(before, 'no_channel', SYSTEM, 'no channel could be reached');
+}
 
 /** What was approved is not declined any more. */
 const whilePending = ({ state }: Approval, then: () => Reduced): Reduced =>

@@ -17,6 +17,7 @@ import type { Bus, Msg } from '#host/nats.ts';
 import { type DecideParts, decideHeld, withdrawHeld } from './decide.ts';
 import { readLeaf, readPayload } from './hold.ts';
 import { itemOf, previewOf } from './preview.ts';
+import { take } from './steps.ts';
 import { listGrants } from './store-edits.ts';
 import { findByHandle, listOpen, listRows } from './store.ts';
 
@@ -83,6 +84,8 @@ function answer(parts: ServeParts, tenant: TenantId, ask: HeldAsk): Promise<Held
       return waitingOf(parts, tenant, ask);
     case 'withdraw':
       return withdrawHeld(parts, tenant, ask);
+    case 'unreached':
+      return strandHeld(parts, tenant, ask);
   }
 }
 
@@ -109,6 +112,18 @@ async function show(
   const row = await findByHandle(pool, { tenant, id: approval });
   if (row === undefined) return refused('not_found');
   return { ok: true, value: await previewOf(pool, row, operators) };
+}
+
+/** Ends a call that nobody could be told of, unless somebody still will be or was heard of. */
+async function strandHeld(
+  parts: ServeParts,
+  tenant: TenantId,
+  { approval }: Extract<HeldAsk, { ask: 'unreached' }>,
+): Promise<HeldReply<'unreached'>> {
+  const place = { tenant, id: approval };
+  const took = await take(parts, place, { is: 'strand', unreached: true });
+  if (took === undefined || 'refusal' in took) return refused('not_found');
+  return { ok: true, value: { state: took.row.state } };
 }
 
 async function waitingOf(

@@ -27,6 +27,8 @@ const Channel = Type.Object(
     to: Type.Optional(Type.String({ pattern: '^[CDG][A-Z0-9]{2,24}$' })),
     /** Operators by the id that the vendor gives the person. */
     people: Type.Optional(Type.Record(Type.String({ maxLength: 128 }), ThingId)),
+    /** Slack: how long after its first call a message takes others like it, seconds; 0 = each has its own. */
+    group_s: Type.Optional(Type.Integer({ minimum: 0, maximum: 3_600 })),
     /** Where a tier names no channel, only for these; left out = any. */
     risks: Type.Optional(Type.Array(Risk)),
     tools: Type.Optional(Type.Array(ToolName)),
@@ -49,8 +51,9 @@ const ChannelsFile = Type.Object(
 
 export interface Channels {
   readonly of: (tenant: string, name: string) => Channel | undefined;
-  /** Those that a tier means: the named ones, or where it names none those that want such a call. */
-  readonly meant: (summary: ApprovalSummary, named: readonly string[]) => readonly Channel[];
+  /** Those that a tier without names means: whoever wants such a call. */
+  readonly meant: (call: Pick<ApprovalSummary, 'tenant' | 'risk' | 'tool'>) => readonly Channel[];
+  readonly list: (tenant: string) => readonly Channel[];
   readonly link: (tenant: string, approval: string) => string;
   /** Words of a secret file, newest first; empty where there is none. */
   readonly secrets: (tenant: string, channel: string, what: SecretName) => Promise<string[]>;
@@ -73,13 +76,11 @@ export function readChannels(file: string, folder: string): Channels {
   const list = (tenant: string): readonly Channel[] => tenants[tenant] ?? [];
   return {
     of: (tenant, name) => list(tenant).find((channel) => channel.name === name),
-    meant: ({ tenant, risk, tool }, named) =>
-      named.length > 0
-        ? list(tenant).filter(({ name }) => named.includes(name))
-        : list(tenant).filter(
-            ({ risks, tools }) =>
-              (risks?.includes(risk) ?? true) && (tools?.includes(tool) ?? true),
-          ),
+    meant: ({ tenant, risk, tool }) =>
+      list(tenant).filter(
+        ({ risks, tools }) => (risks?.includes(risk) ?? true) && (tools?.includes(tool) ?? true),
+      ),
+    list,
     link: (tenant, approval) =>
       link.replaceAll('{tenant}', tenant).replaceAll('{approval}', approval),
     secrets: async (tenant, channel, what) => {

@@ -7,17 +7,24 @@ import type { DatabaseWatch } from '#host/database-watch.ts';
 import type { Logger } from '#host/log.ts';
 import { counter } from '#host/metrics.ts';
 
-import { newNonce, nonceHash } from './buttons.ts';
+import { nonceHash, nonceOf } from './buttons.ts';
+import type { ChannelStates } from './channel-states.ts';
 import type { Channels } from './channels.ts';
+import { type InMessage, inMessage } from './grouping.ts';
 import { type Post, TargetRefused, Unsure } from './outgoing.ts';
-import { pagerduty } from './pagerduty.ts';
-import { slack } from './slack.ts';
-import { claim, type Claimed, keepNonce, markDead, markLater, markSent, pause } from './store.ts';
-import { teams } from './teams.ts';
+import {
+  claim,
+  type Claimed,
+  keepNonces,
+  markDead,
+  markLater,
+  markSent,
+  pause,
+  readMessage,
+  type SentAs,
+} from './store.ts';
 import type { Result, Vendor } from './vendor.ts';
-import { webhook } from './webhook.ts';
-
-const VENDORS = { slack, webhook, pagerduty, teams } as const satisfies Record<string, Vendor>;
+import { VENDORS } from './vendors.ts';
 
 const PASS_MS = 250;
 /** Longer than an answer may take: after this the process that took it is gone. */
@@ -25,6 +32,8 @@ const LEASE_MS = 20_000;
 const ATTEMPTS_MAX = 16;
 const BACK_OFF_MS = 500;
 const BACK_OFF_MS_MAX = 300_000;
+/** So many failures in a row, some seconds, and the channel counts as down. */
+const DOWN_AFTER = 5;
 /** Once may be a repeat that says so; twice would not be honest any more. */
 const UNSURE_MAX = 1;
 
@@ -33,6 +42,9 @@ export interface DeliverParts {
   readonly database: DatabaseWatch;
   readonly channels: Channels;
   readonly post: Post;
+  readonly states: Pick<ChannelStates, 'failed' | 'worked'>;
+  /** Makes the words of buttons. */
+  readonly key: Uint8Array;
   readonly log: Logger;
   readonly now: () => number;
   /** For crash tests. */
@@ -81,16 +93,23 @@ export function startDelivery(parts: DeliverParts): Delivering {
 }
 
 async function deliver(parts: DeliverParts, notice: Claimed): Promise<void> {
-  const { pool, channels, now, log } = parts;
+  const { pool, channels, now, log, states } = parts;
   const { tenant, approval, attempts } = notice;
   const channel = channels.of(tenant, notice.channel);
   const kind = channel?.kind ?? 'none';
   const result = await send(parts, notice);
   told.add(1, { kind, result: result.is });
-  if (result.is === 'sent') return markSent(pool, notice, result.standing);
+  if (result.is === 'sent') {
+    await markSent(pool, notice, result.as);
+    if (result.posted) await states.worked(notice);
+    return;
+  }
   const { fault } = result;
   log.warn({ tenant, approval, channel: notice.channel, fault, attempts }, 'not told');
-  if (result.is === 'never' || attempts >= ATTEMPTS_MAX) return markDead(pool, notice, fault);
+  const dead = result.is === 'never' || attempts >= ATTEMPTS_MAX;
+  const alone = result.is === 'never' && result.alone === true;
+  if (!alone && (dead || attempts >= DOWN_AFTER)) await states.failed(notice, fault);
+  if (dead) return markDead(pool, notice, fault);
   const at = now() + Math.max(result.afterMs, backOffMs(attempts));
   if (result.afterMs > 0) await pause(pool, notice, at);
   return markLater(pool, notice, { at, fault, sure: !result.unsure });
@@ -102,34 +121,47 @@ const backOffMs = (attempts: number): number =>
   );
 
 type Sent =
-  | Exclude<Result, { is: 'later' }>
+  | { readonly is: 'sent'; readonly posted: boolean; readonly as: SentAs }
+  | Extract<Result, { is: 'never' }>
   | (Extract<Result, { is: 'later' }> & { readonly unsure: boolean });
 
 async function send(parts: DeliverParts, notice: Claimed): Promise<Sent> {
   const { pool, channels, post, now } = parts;
-  const { tenant, approval, standing, unsure } = notice;
+  const { tenant, standing, unsure } = notice;
   const channel = channels.of(tenant, notice.channel);
   if (channel === undefined) return { is: 'never', fault: 'there is no such channel' };
   const vendor: Vendor = VENDORS[channel.kind];
-  if (unsure > UNSURE_MAX && !vendor.repeatable(notice, standing))
-    return { is: 'never', fault: 'nobody knows whether it arrived' };
-  const nonce = newNonce();
+  const within = vendor.groups
+    ? inMessage(notice, await readMessage(pool, notice))
+    : { calls: [notice], again: false, covered: [notice] };
+  if (unsure > UNSURE_MAX && !vendor.repeatable(notice, { ...within, standing }))
+    return { is: 'never', fault: 'nobody knows whether it arrived', alone: true };
+  const nonces = new Map<string, string>();
   try {
     const outgoing = await vendor.make(notice, {
       channel,
+      ...within,
       standing,
-      nonce,
-      link: channels.link(tenant, approval),
+      nonce: (call) => {
+        const nonce = nonceOf(parts.key, notice, call);
+        nonces.set(call.approval, nonceHash(nonce));
+        return nonce;
+      },
+      link: (approval) => channels.link(tenant, approval),
       secret: async (what) => (await channels.secrets(tenant, channel.name, what))[0] ?? '',
       now: now(),
     });
-    if (outgoing === undefined) return { is: 'sent' };
+    if (outgoing === undefined)
+      return { is: 'sent', posted: false, as: sentAs(notice, { ...within, covered: [notice] }) };
     // Not every message has buttons; those of the one before stay good then.
-    if (outgoing.body.includes(nonce)) await keepNonce(pool, notice, nonceHash(nonce));
+    if (nonces.size > 0) await keepNonces(pool, notice, nonces);
     const answer = await post(outgoing);
     await parts.afterPost?.();
     const result = vendor.read(answer, now());
-    return result.is === 'later' ? { ...result, unsure: false } : result;
+    if (result.is === 'never') return result;
+    return result.is === 'later'
+      ? { ...result, unsure: false }
+      : { is: 'sent', posted: true, as: sentAs(notice, within, result.standing) };
   } catch (error) {
     const fault = (error as Error).message;
     if (error instanceof TargetRefused) return { is: 'never', fault };
@@ -137,3 +169,13 @@ async function send(parts: DeliverParts, notice: Claimed): Promise<Sent> {
     return { is: 'later', afterMs: 0, fault, unsure: error instanceof Unsure };
   }
 }
+
+const sentAs = (
+  { lead }: Claimed,
+  { covered, calls }: Pick<InMessage, 'calls'> & Pick<SentAs, 'covered'>,
+  standing?: SentAs['standing'],
+): SentAs => ({
+  covered,
+  calls: [...new Set([lead, ...calls.map(({ approval }) => approval)])],
+  standing,
+});

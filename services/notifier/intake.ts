@@ -9,8 +9,10 @@ import type { Delivered, Handled } from '#host/consume.ts';
 import type { DatabaseWatch } from '#host/database-watch.ts';
 import type { Logger } from '#host/log.ts';
 
-import type { Channels } from './channels.ts';
+import type { Channel, Channels } from './channels.ts';
+import { similarTo } from './grouping.ts';
 import { keep, type NewNotice } from './store.ts';
+import { VENDORS } from './vendors.ts';
 
 export interface IntakeParts {
   readonly pool: pg.Pool;
@@ -47,7 +49,7 @@ export function intake(
 
 /** What has to be told of an event; '' for nothing, else what is wrong with it. */
 function noticeOf(
-  { keys, channels, log }: IntakeParts,
+  { keys, channels }: IntakeParts,
   { subject, body, mac }: Delivered,
 ): NewNotice | string {
   const signed = checkMac(keys, { subject, body, header: mac });
@@ -64,11 +66,20 @@ function noticeOf(
   const told = { tenant, approval, step, event: { id, at, by, event, state, value } };
   if (event !== 'reached' && event !== 'reminded') return { ...told, ask: undefined };
   const wished = value.tier?.channels ?? [];
-  const ask = channels.meant(value.summary, wished).map(({ name }) => name);
-  const missing = wished.filter((name) => !ask.includes(name));
-  if (missing.length > 0) log.error({ tenant, approval, missing }, 'there are no such channels');
+  const names = wished.length > 0 ? wished : channels.meant(value.summary).map(({ name }) => name);
+  // One that does not exist becomes a dead letter like one that cannot be reached.
+  const ask = names.map((name) => {
+    const channel = channels.of(tenant, name);
+    const groupMs = channel === undefined ? 0 : groupMsOf(channel);
+    return { name, similarTo: groupMs > 0 ? similarTo(value) : '', groupMs };
+  });
   return { ...told, ask };
 }
+
+const GROUP_S = 300;
+
+const groupMsOf = ({ kind, group_s: seconds = GROUP_S }: Channel): number =>
+  VENDORS[kind].groups ? seconds * 1_000 : 0;
 
 function recordOf(body: Uint8Array) {
   try {

@@ -9,20 +9,24 @@ import { readMacKeys } from '#host/keys.ts';
 import { createLog } from '#host/log.ts';
 import { gauge } from '#host/metrics.ts';
 import { connectBus } from '#host/nats.ts';
+import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
 import { signedRequester } from '#host/signed-request.ts';
 
+import { alertRaiser } from './alerts.ts';
 import { answerCallback } from './callback.ts';
+import { channelStates } from './channel-states.ts';
 import { readChannels } from './channels.ts';
 import { NotifierConfig } from './config.ts';
 import { type DeliverParts, startDelivery } from './deliver.ts';
 import { listen } from './http.ts';
 import { intake } from './intake.ts';
 import { poster, type Resolve } from './outgoing.ts';
+import { startWatch } from './watch.ts';
 
 const WRITER = 'notifier';
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 5;
+const SCHEMA = 17;
 const CONNECTIONS_MAX = 8;
 const BATCH_MAX = 128;
 
@@ -39,8 +43,10 @@ export async function start(
   const { resolve, ...crash } = hooks;
   const log = createLog(WRITER, config.COUNTERSIGN_LOG_LEVEL);
   const keys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
+  const key = keys.get(WRITER)?.[0];
   const missing = [WRITER, APPROVAL_WRITER].filter((writer) => !keys.has(writer));
-  if (missing.length > 0) throw new ConfigError([`MAC keys: none of ${missing.join(', ')}`]);
+  if (key === undefined || missing.length > 0)
+    throw new ConfigError([`MAC keys: none of ${missing.join(', ')}`]);
   const channels = readChannels(
     config.COUNTERSIGN_CHANNELS_FILE,
     config.COUNTERSIGN_CHANNEL_SECRETS_DIR,
@@ -58,18 +64,23 @@ export async function start(
   const database = watchDatabase(pool, SCHEMA, log);
   const allowed = config.COUNTERSIGN_NOTIFIER_TARGETS_ALLOWED.split(',').map((one) => one.trim());
   const post = poster(new Set(allowed.filter((one) => one !== '')), resolve);
-  const parts = { pool, database, channels, post, keys, log, now: Date.now };
+  const states = channelStates(pool, Date.now);
+  const request = signedRequester(bus, keys);
+  const parts = { pool, database, channels, post, states, request, key, keys, log, now: Date.now };
 
   const delivering = startDelivery({ ...parts, ...crash });
   add('delivery', delivering.close);
   const options = { batchMax: BATCH_MAX, log };
   const taking = consume(bus, 'notify-approvals', options, intake(parts, delivering.wake));
   add('events', taking.stop);
+  const alert = alertRaiser(recordPublisher(bus, keys), Date.now);
+  add('watch', startWatch({ ...parts, alert }).close);
   add('database watch', database.close);
-  const callbacks = answerCallback({ ...parts, request: signedRequester(bus, keys) });
+  const callbacks = answerCallback(parts);
   const { COUNTERSIGN_NOTIFIER_HOST: host, COUNTERSIGN_NOTIFIER_PORT: port } = config;
   const listening = await listen({ host, port }, callbacks);
   add('http', listening.close);
+  gauge('countersign_channels_down', 'Channels that cannot be reached.', states.down);
   gauge('countersign_notices_lag_messages', 'Events that are not taken yet.', taking.lag);
 
   const health = await serveHealth(

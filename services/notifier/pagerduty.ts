@@ -10,6 +10,8 @@ const SEVERITY = { low: 'info', medium: 'warning', high: 'error', critical: 'cri
 const SUMMARY_MAX = 1_024;
 
 export const pagerduty: Vendor = {
+  // An incident that somebody looks at pages nobody for another call: so each call has its own.
+  groups: false,
   repeatable: () => true,
   make: async (notice, { channel, link, secret }) => {
     const action = actionOf(notice);
@@ -20,7 +22,9 @@ export const pagerduty: Vendor = {
     return {
       url: new URL('/v2/enqueue', baseUrl(channel)).href,
       headers: { 'content-type': JSON_TYPE },
-      body: JSON.stringify(action === 'trigger' ? { ...base, ...trigger(notice, link) } : base),
+      body: JSON.stringify(
+        action === 'trigger' ? { ...base, ...trigger(notice, link(notice.approval)) } : base,
+      ),
     };
   },
   read: byStatus,

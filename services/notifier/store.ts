@@ -2,6 +2,33 @@
 import type pg from 'pg';
 
 import type { Notice, NoticeEvent, Standing } from './vendor.ts';
+import { isEnd } from './words.ts';
+
+/** A channel that is asked. */
+export interface Asked {
+  readonly name: string;
+  /** Name of what is alike there, '' where it does not group. */
+  readonly similarTo: string;
+  /** How long after its first call a message takes others like it. */
+  readonly groupMs: number;
+}
+
+/** One notice of a message, whatever became of it. */
+export interface Told {
+  readonly approval: string;
+  readonly step: number;
+  readonly kind: Notice['kind'];
+  readonly state: 'due' | 'sent' | 'dead';
+  readonly event: NoticeEvent;
+}
+
+export interface SentAs {
+  /** What is told with it. */
+  readonly covered: readonly Pick<Told, 'approval' | 'step'>[];
+  /** Calls that stand in the message. */
+  readonly calls: readonly string[];
+  readonly standing: Standing | undefined;
+}
 
 /** A notice of an event, for the channels that it is for. */
 export interface NewNotice {
@@ -10,26 +37,78 @@ export interface NewNotice {
   readonly step: number;
   readonly event: NoticeEvent;
   /** Channels that are asked now; undefined = those that were asked before are told. */
-  readonly ask: readonly string[] | undefined;
+  readonly ask: readonly Asked[] | undefined;
 }
 
-/** Keeps notices, each once. In the order of their events. */
-export async function keep(
-  pool: pg.Pool,
-  { tenant, approval, step, event, ask }: NewNotice,
-  now: number,
-): Promise<void> {
+/** Calls in one message: Slack takes 50 blocks. */
+const GROUP_CALLS_MAX = 10;
+
+/** Keeps notices, each once, in the order of their events. Everything here may come again. */
+export async function keep(pool: pg.Pool, notice: NewNotice, now: number): Promise<void> {
+  const { tenant, approval, step, event, ask } = notice;
   const values = [tenant, approval, step, JSON.stringify(event), now];
-  const channels =
-    ask === undefined
-      ? `select distinct channel, 'update' from notices
-         where tenant = $1 and approval = $2 and kind = 'ask'`
-      : `select channel, 'ask' from unnest($6::text[]) as asked (channel)`;
+  if (ask === undefined) {
+    await pool.query(
+      `insert into notices (tenant, approval, step, event, due_at, channel, kind, lead)
+       select distinct $1, $2, $3::int, $4::jsonb, $5::bigint, channel, 'update', lead from notices
+       where tenant = $1 and approval = $2 and kind = 'ask' on conflict do nothing`,
+      values,
+    );
+    if (isEnd(event.event)) await closeCall(pool, notice);
+    return;
+  }
+  await placeCall(pool, notice, { ask, now });
   await pool.query(
-    `insert into notices (tenant, approval, step, event, due_at, channel, kind)
-     select $1, $2, $3::int, $4::jsonb, $5::bigint, told.* from (${channels}) as told
+    `insert into notices (tenant, approval, step, event, due_at, channel, kind, lead)
+     select $1, $2, $3::int, $4::jsonb, $5::bigint, asked.channel, 'ask', m.lead
+     from unnest($6::text[]) as asked (channel) join notice_messages m
+       on m.tenant = $1 and m.approval = $2 and m.channel = asked.channel on conflict do nothing`,
+    [...values, ask.map(({ name }) => name)],
+  );
+  // Somebody else is asked from now on, or nobody is left: either way it is looked at once more.
+  await pool.query(
+    `update notices set settled = false
+     where tenant = $1 and approval = $2 and kind = 'ask' and state = 'dead' and settled`,
+    [tenant, approval],
+  );
+}
+
+/**
+ * Finds the message in which a call will stand: with others like it, where one was begun lately, still asks something
+ * and has room. Two processes at once may begin two: then there are two messages.
+ */
+async function placeCall(
+  pool: pg.Pool,
+  { tenant, approval }: NewNotice,
+  { ask, now }: { readonly ask: readonly Asked[]; readonly now: number },
+): Promise<void> {
+  await pool.query(
+    `insert into notice_messages (tenant, approval, channel, similar_to, opened_at, lead)
+     select $1, $2, asked.channel, asked.similar_to, coalesce(with_.opened_at, $5::bigint),
+       coalesce(with_.lead, $2)
+     from unnest($3::text[], $4::text[], $6::bigint[]) as asked (channel, similar_to, group_ms)
+     left join lateral (
+       select lead, opened_at from notice_messages m where asked.similar_to <> '' and m.tenant = $1
+         and m.channel = asked.channel and m.similar_to = asked.similar_to and m.opened_at > $5::bigint - asked.group_ms
+       group by lead, opened_at having count(*) < $7::int and not bool_and(ended)
+       order by opened_at desc limit 1) as with_ on true
      on conflict do nothing`,
-    ask === undefined ? values : [...values, [...ask]],
+    [
+      tenant,
+      approval,
+      ask.map(({ name }) => name),
+      ask.map(({ similarTo }) => similarTo),
+      now,
+      ask.map(({ groupMs }) => groupMs),
+      GROUP_CALLS_MAX,
+    ],
+  );
+}
+
+async function closeCall(pool: pg.Pool, { tenant, approval }: NewNotice): Promise<void> {
+  await pool.query(
+    'update notice_messages set ended = true where tenant = $1 and approval = $2 and not ended',
+    [tenant, approval],
   );
 }
 
@@ -42,23 +121,24 @@ export interface Claimed extends Notice {
 
 const AT_ONCE = 16;
 
-/** Takes what is due; of one call and channel only the oldest. Whoever took it before and never said what became of it is unsure. */
+/** Takes what is due; of one message only the oldest. Whoever took it before and never said what became of it is unsure. */
 export async function claim(pool: pg.Pool, now: number, leaseMs: number): Promise<Claimed[]> {
   const { rows } = await pool.query<Omit<Claimed, 'repeat' | 'standing'> & Standing>(
     `with taken as (
-       select tenant, approval, step, channel from notices n
+       select tenant, approval, step, channel, lead from notices n
        where state = 'due' and due_at <= $1 and not exists (
          select 1 from notices earlier
-         where earlier.tenant = n.tenant and earlier.approval = n.approval
-           and earlier.channel = n.channel and earlier.state = 'due' and earlier.step < n.step)
+         where earlier.tenant = n.tenant and earlier.channel = n.channel
+           and earlier.lead = n.lead and earlier.state = 'due' and earlier.position < n.position)
        order by due_at, position limit ${AT_ONCE} for update skip locked)
      update notices n set due_at = $1 + $2, attempts = attempts + 1, started_at = $1,
        unsure = unsure + case when started_at is null then 0 else 1 end
-     from taken left join notice_messages m using (tenant, approval, channel)
+     from taken left join notice_messages m
+       on m.tenant = taken.tenant and m.approval = taken.lead and m.channel = taken.channel
      where n.tenant = taken.tenant and n.approval = taken.approval
        and n.step = taken.step and n.channel = taken.channel
-     returning n.tenant, n.approval, n.step, n.channel, n.kind, n.event, n.attempts, n.unsure,
-       coalesce(m.place, '') as place, coalesce(m.message, '') as message`,
+     returning n.tenant, n.approval, n.step, n.channel, n.kind, n.event, n.lead, n.attempts,
+       n.unsure, coalesce(m.place, '') as place, coalesce(m.message, '') as message`,
     [now, leaseMs],
   );
   return rows.map(({ place, message, ...row }) => ({
@@ -68,22 +148,43 @@ export async function claim(pool: pg.Pool, now: number, leaseMs: number): Promis
   }));
 }
 
+/** Everything of the calls that stand in the message of a notice, oldest first. */
+export async function readMessage(
+  pool: pg.Pool,
+  { tenant, channel, lead }: Notice,
+): Promise<Told[]> {
+  const { rows } = await pool.query<Told>(
+    `select approval, step, kind, state, event from notices
+     where tenant = $1 and channel = $2 and lead = $3 order by position`,
+    [tenant, channel, lead],
+  );
+  return rows;
+}
+
 const THIS = 'tenant = $1 and approval = $2 and step = $3 and channel = $4';
 const keyOf = ({ tenant, approval, step, channel }: Notice) => [tenant, approval, step, channel];
 
-export async function markSent(pool: pg.Pool, notice: Notice, standing?: Standing): Promise<void> {
-  const { tenant, approval, channel } = notice;
+/** It was sent, and with it what else the message said: `covered` by call and step, and every call that stands in it. */
+export async function markSent(
+  pool: pg.Pool,
+  { tenant, channel, lead }: Notice,
+  { covered, calls, standing }: SentAs,
+): Promise<void> {
   if (standing !== undefined) {
     await pool.query(
-      `insert into notice_messages (tenant, approval, channel, place, message)
-       values ($1, $2, $3, $4, $5) on conflict (tenant, approval, channel) do update
+      `insert into notice_messages (tenant, approval, channel, place, message, lead)
+       select $1, stands.approval, $3, $4, $5, $6 from unnest($2::text[]) as stands (approval)
+       on conflict (tenant, approval, channel) do update
        set place = excluded.place, message = excluded.message where notice_messages.message = ''`,
-      [tenant, approval, channel, standing.place, standing.message],
+      [tenant, calls, channel, standing.place, standing.message, lead],
     );
   }
   await pool.query(
-    `update notices set state = 'sent', started_at = null, fault = '' where ${THIS}`,
-    keyOf(notice),
+    `update notices n set state = 'sent', started_at = null, fault = ''
+     from unnest($3::text[], $4::int[]) as covered (approval, step)
+     where n.tenant = $1 and n.channel = $2 and n.approval = covered.approval
+       and n.step = covered.step and n.state = 'due'`,
+    [tenant, channel, covered.map(({ approval }) => approval), covered.map(({ step }) => step)],
   );
 }
 
@@ -115,17 +216,53 @@ export async function pause(
 
 export async function markDead(pool: pg.Pool, notice: Notice, fault: string): Promise<void> {
   await pool.query(
-    `update notices set state = 'dead', started_at = null, fault = $5 where ${THIS}`,
+    `update notices set state = 'dead', started_at = null, fault = $5, settled = kind <> 'ask'
+     where ${THIS}`,
     [...keyOf(notice), fault],
   );
 }
 
-/** The word that its buttons carry from now on; none before it counts any more. */
-export async function keepNonce(pool: pg.Pool, notice: Notice, hash: string): Promise<void> {
+/** The words that buttons carry from now on, by call; none before them counts any more. */
+export async function keepNonces(
+  pool: pg.Pool,
+  { tenant, channel, lead }: Notice,
+  hashes: ReadonlyMap<string, string>,
+): Promise<void> {
   await pool.query(
-    `insert into notice_messages (tenant, approval, channel, nonce_hash) values ($1, $2, $3, $4)
-     on conflict (tenant, approval, channel) do update
-     set nonce_hash = excluded.nonce_hash, nonce_used = false`,
-    [notice.tenant, notice.approval, notice.channel, hash],
+    `insert into notice_messages (tenant, approval, channel, nonce_hash, lead)
+     select $1, made.approval, $3, made.hash, $5 from unnest($2::text[], $4::text[]) as made (approval, hash)
+     on conflict (tenant, approval, channel) do update set nonce_hash = excluded.nonce_hash,
+       nonce_used = notice_messages.nonce_used and notice_messages.nonce_hash = excluded.nonce_hash`,
+    [tenant, [...hashes.keys()], channel, [...hashes.values()], lead],
+  );
+}
+
+/** A call with a dead letter that nobody has looked at. */
+export interface Stranded {
+  readonly tenant: string;
+  readonly approval: string;
+  /** None of those who were asked was reached, or can be any more. */
+  readonly unreached: boolean;
+}
+
+const STRANDED_MAX = 100;
+
+export async function readStranded(pool: pg.Pool): Promise<Stranded[]> {
+  const { rows } = await pool.query<Stranded>(
+    `select tenant, approval, not exists (select from notices other
+       where other.tenant = dead.tenant and other.approval = dead.approval
+         and other.kind = 'ask' and other.state <> 'dead') as unreached
+     from (select tenant, approval from notices where state = 'dead' and not settled
+       group by tenant, approval order by min(position) limit $1) as dead`,
+    [STRANDED_MAX],
+  );
+  return rows;
+}
+
+export async function settle(pool: pg.Pool, { tenant, approval }: Stranded): Promise<void> {
+  await pool.query(
+    `update notices set settled = true
+     where tenant = $1 and approval = $2 and state = 'dead' and not settled`,
+    [tenant, approval],
   );
 }

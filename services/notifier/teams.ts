@@ -8,6 +8,7 @@ import { factsOf, isEnd, quoted, standing, titleOf, UNTRUSTED } from './words.ts
 const EFFECT_MAX = 600;
 
 export const teams: Vendor = {
+  groups: false, // a card cannot be changed
   repeatable: () => false,
   make: async (notice, { link, secret }) => {
     // A card cannot be changed later: a new one says how it ended, and nothing in between.
@@ -23,7 +24,7 @@ export const teams: Vendor = {
           {
             contentType: 'application/vnd.microsoft.card.adaptive',
             contentUrl: null,
-            content: card(notice, link),
+            content: card(notice, link(notice.approval)),
           },
         ],
       }),

@@ -13,6 +13,8 @@ export interface Notice {
   readonly approval: string;
   readonly step: number;
   readonly channel: string;
+  /** The first call of the message in which this one stands: itself, where it stands alone. */
+  readonly lead: string;
   readonly kind: 'ask' | 'update';
   readonly event: NoticeEvent;
   /** It may stand there already. */
@@ -29,6 +31,9 @@ export interface NoticeEvent {
   readonly value: ApprovalEventValue;
 }
 
+/** A call in a message: its newest event. */
+export type Call = Pick<Notice, 'approval' | 'step' | 'event'>;
+
 /** The message that stands at a channel, as its vendor names it; empty where none does. */
 export interface Standing {
   readonly place: string;
@@ -37,11 +42,16 @@ export interface Standing {
 
 export interface Around {
   readonly channel: Channel;
-  readonly link: string;
+  /** Page of a call. */
+  readonly link: (approval: string) => string;
   readonly standing: Standing;
+  /** Every call that stands in the message, as it is now, oldest first. */
+  readonly calls: readonly Call[];
+  /** The call was asked for here before: this is a reminder. */
+  readonly again: boolean;
   readonly secret: (what: SecretName) => Promise<string>;
-  /** For buttons. */
-  readonly nonce: string;
+  /** For the buttons of a call. */
+  readonly nonce: (call: Call) => string;
   readonly now: number;
 }
 
@@ -49,11 +59,14 @@ export type Result =
   | { readonly is: 'sent'; readonly standing?: Standing }
   /** Again after this time at the earliest. */
   | { readonly is: 'later'; readonly afterMs: number; readonly fault: string }
-  | { readonly is: 'never'; readonly fault: string };
+  /** `alone`: it is this message that cannot be, not the channel. */
+  | { readonly is: 'never'; readonly fault: string; readonly alone?: true };
 
 export interface Vendor {
+  /** Similar calls stand in one message, which is changed in place. */
+  readonly groups: boolean;
   /** The same message twice is one, by its id there. */
-  readonly repeatable: (notice: Notice, standing: Standing) => boolean;
+  readonly repeatable: (notice: Notice, around: Pick<Around, 'standing' | 'again'>) => boolean;
   /** The request, undefined where this channel is not told of such an event. @throws NoSecret */
   readonly make: (notice: Notice, around: Around) => Promise<Outgoing | undefined>;
   readonly read: (answer: Answered, now: number) => Result;
@@ -79,8 +92,9 @@ export function byStatus(answer: Answered, now: number): Result {
   if (status >= 200 && status < 300) return { is: 'sent' };
   const fault = `answered ${status}`;
   const passing = status === 408 || status === 425 || status === 429 || status >= 500;
-  return passing
-    ? { is: 'later', afterMs: retryAfterMs(answer, now), fault }
+  if (passing) return { is: 'later', afterMs: retryAfterMs(answer, now), fault };
+  return [400, 413, 422].includes(status)
+    ? { is: 'never', fault, alone: true }
     : { is: 'never', fault };
 }
 

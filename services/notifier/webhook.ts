@@ -14,6 +14,7 @@ import {
 } from './vendor.ts';
 
 export const webhook: Vendor = {
+  groups: false,
   repeatable: () => true,
   make: async (notice, { channel, link, nonce, secret, now }) => {
     const key = webhookKey(await secret('secret'));
@@ -21,7 +22,10 @@ export const webhook: Vendor = {
     const body = JSON.stringify({
       type: `approval.${notice.event.event}`,
       timestamp: new Date(notice.event.at).toISOString(),
-      data: { ...dataOf(notice, link), ...(hasButtons(notice, channel) ? { nonce } : {}) },
+      data: {
+        ...dataOf(notice, link(notice.approval)),
+        ...(hasButtons(notice, channel) ? { nonce: nonce(notice) } : {}),
+      },
     });
     const id = notice.event.id;
     const timestamp = String(Math.floor(now / 1_000));

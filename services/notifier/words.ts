@@ -23,7 +23,7 @@ const ENDS: Readonly<Partial<Record<ApprovalEvent, string>>> = {
   expired: 'Expired: nobody answered in time',
   cancelled: 'Withdrawn',
   superseded: 'Ended: another policy became active',
-  no_channel: 'Ended: nobody is there who may approve it',
+  no_channel: 'Ended: nobody who may approve it is there, or could be reached',
 };
 
 /** True when nothing is left to decide. */

@@ -53,6 +53,8 @@ export interface FakeSlack extends FakeServer {
     ts: string,
     action: string,
     user: string,
+    /** Part of the button's value, where several have the same action. */
+    of?: string,
   ) => { readonly body: string; readonly headers: Record<string, string> };
 }
 
@@ -133,9 +135,11 @@ export async function startFakeSlack(options: {
     whispers,
     refused,
     failNext: (...replies) => void failing.push(...replies),
-    click: (ts, action, user) => {
+    click: (ts, action, user, of = '') => {
       const message = messages.get(ts);
-      const button = buttonsOf(message).find(({ action_id: id }) => id === action);
+      const button = buttonsOf(message).find(
+        ({ action_id: id, value = '' }) => id === action && value.includes(of),
+      );
       if (message === undefined || button === undefined) throw new Error('no such button');
       const payload = {
         type: 'block_actions',

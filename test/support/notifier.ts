@@ -24,12 +24,15 @@ export interface ChannelGiven {
   readonly to?: string;
   readonly people?: Readonly<Record<string, string>>;
   readonly risks?: readonly string[];
+  readonly group_s?: number;
   /** Secret files by what they are. */
   readonly secrets: Readonly<Record<string, string>>;
 }
 
 export interface Notifying {
   readonly held: Approvals;
+  /** Puts another secret in place. */
+  readonly secret: (channel: string, what: string, text: string) => Promise<void>;
   /** Environment of a notifier process. */
   readonly environment: () => Promise<Record<string, string>>;
   readonly startNotifier: (hooks?: Parameters<typeof start>[1]) => Promise<RunningNotifier>;
@@ -48,9 +51,10 @@ export async function startNotifying(
   await world.activate(HOLD_BY_RISK);
   const dir = await mkdtemp(join(tmpdir(), 'countersign-channels-'));
   await mkdir(join(dir, world.tenant));
+  const secret = (channel: string, what: string, text: string) =>
+    writeFile(join(dir, world.tenant, `${channel}.${what}`), `${text}\n`);
   for (const { name, secrets } of channels) {
-    for (const [what, text] of Object.entries(secrets))
-      await writeFile(join(dir, world.tenant, `${name}.${what}`), `${text}\n`);
+    for (const [what, text] of Object.entries(secrets)) await secret(name, what, text);
   }
   const list = channels.map((channel) => ({ ...channel, secrets: undefined }));
   const file = await world.file(
@@ -77,6 +81,7 @@ export async function startNotifying(
   const running: RunningNotifier[] = [];
   return {
     held,
+    secret,
     environment,
     startNotifier: async (hooks) => {
       // A port is required of a process; 0 is any free one.

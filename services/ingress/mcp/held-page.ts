@@ -43,7 +43,7 @@ const WORDS: Readonly<Record<HeldAs, string>> = {
     'Nobody answered in time, which is not a no. The call did not run; the agent can ask again.',
   cancelled: 'The request was withdrawn or stopped. The call did not run.',
   superseded: 'The rules changed while the call waited. It did not run; the agent can ask again.',
-  no_channel: 'Nobody is there who may approve it. The call did not run.',
+  no_channel: 'Nobody who may approve it is there, or could be reached. The call did not run.',
 };
 
 export function heldPageRoute(app: FastifyInstance, { seal, held }: Parts): void {

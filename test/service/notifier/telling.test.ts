@@ -30,6 +30,7 @@ beforeAll(async () => {
         kind: 'slack',
         url: slack.api,
         to: 'C0TEAM',
+        group_s: 0,
         people: { U0ADA: 'ada', U0GRACE: 'grace' },
         secrets: { token: 'xoxb-1', signing: SIGNING },
       },
@@ -129,8 +130,18 @@ describe('a held call', () => {
     await messageOf(approval);
     const lost = `update notices set state = 'due', started_at = 1, due_at = 0 where approval = $1`;
     const forget = `update notice_messages set place = '', message = '' where approval = $1`;
+    const noted = () =>
+      eventually(async () => {
+        const [open] = await all.held.query(
+          `select from notices where approval = $1 and channel = 'team' and state = 'due'`,
+          [approval],
+        );
+        return open === undefined ? true : undefined;
+      });
+    await noted();
     for (const sql of [forget, lost]) await all.held.query(sql, [approval]);
     const repeat = await messageOf(approval, 'may be a repeat');
+    await noted();
     for (const sql of [forget, lost]) await all.held.query(sql, [approval]);
     await eventually(async () => {
       const [dead] = await all.held.query<{ fault: string }>(

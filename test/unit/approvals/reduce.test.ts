@@ -61,6 +61,7 @@ const STEPS: readonly Step[] = [
   { is: 'acknowledge', ...actor('ben') },
   { is: 'supersede' },
   { is: 'strand' },
+  { is: 'strand', unreached: true },
   { is: 'look' },
 ];
 
@@ -120,6 +121,10 @@ function wrong(before: World, after: World): string | undefined {
   if (state === 'pending' && enough) return 'its quorum did not approve it';
   const silent = state === 'expired' || state === 'superseded' || state === 'no_channel';
   if (silent && progress.endedBy !== SYSTEM.by) return 'silence is told as a person';
+  const heard = progress.votes.length > 0 || progress.acknowledgedBy !== '';
+  const unreached = state === 'no_channel' && progress.reason === 'no channel could be reached';
+  if (unreached && (heard || progress.told.length < progress.plan.tiers.length))
+    return 'unreached, though somebody was heard of or will still be asked';
   if (state === 'denied' && progress.endedBy !== 'ann') return 'a no of nobody';
   if (state === 'edited' && (progress.endedBy !== 'ben' || progress.edit !== '{}'))
     return 'changed by nobody, or into nothing';

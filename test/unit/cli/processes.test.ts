@@ -59,9 +59,9 @@ describe('the table of processes', () => {
     expect(keys).toEqual({
       migrate: undefined,
       witness: undefined,
-      admin: 'keys for admin: admin audit-chainer decision-worker',
+      admin: 'keys for admin: admin audit-chainer decision-worker notifier',
       'audit-chainer':
-        'keys for audit-chainer: ingress decision-worker audit-chainer admin approval-escalation',
+        'keys for audit-chainer: ingress decision-worker audit-chainer admin approval-escalation notifier',
       'approval-escalation':
         'keys for approval-escalation: approval-escalation decision-worker admin ingress notifier',
       notifier: 'keys for notifier: notifier approval-escalation',
