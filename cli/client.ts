@@ -129,7 +129,11 @@ export function readToken(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (cause) {
-    throw new CliError(`The token file ${file} cannot be read.`, { cause });
+    throw new CliError(`The token file ${file} cannot be read.`, {
+      exitCode: EXIT.misuse,
+      help: 'name another file; that of the demo is made anew by npm run up',
+      cause,
+    });
   }
 }
 

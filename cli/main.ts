@@ -2,6 +2,7 @@
 
 import { Command, CommanderError } from 'commander';
 
+import { withNextStep } from '#cli/next-step.ts';
 import { CliError, EXIT, reportError } from '#cli/output.ts';
 
 import { register as agent } from './commands/agent.ts';
@@ -37,39 +38,17 @@ import { register as upstream } from './commands/upstream.ts';
 import { register as whoami } from './commands/whoami.ts';
 import { register as witness } from './commands/witness.ts';
 
-const VERBS = [
-  up,
-  down,
-  status,
-  doctor,
-  call,
-  whoami,
-  mint,
-  attenuate,
-  revoke,
-  kill,
-  mode,
-  exception,
-  approvals,
-  operator,
-  policy,
-  facts,
-  issuer,
-  agent,
-  upstream,
-  compat,
-  tools,
-  budget,
-  audit,
-  replay,
-  receipt,
-  backup,
-  rebuild,
-  witness,
-  test,
-  conformance,
-  bench,
-  torture,
+/** Every verb under what a person wants when he looks for it. */
+const GROUPS: readonly (readonly [heading: string, readonly ((program: Command) => void)[]])[] = [
+  ['Run it here:', [up, down, status, doctor]],
+  ['As an agent:', [call, whoami, attenuate, receipt]],
+  ['Stop something now:', [kill, revoke]],
+  ['Answer what waits:', [approvals]],
+  ['Say what is allowed:', [policy, facts, mint, budget, mode, exception]],
+  ['Register who and what:', [operator, issuer, agent, upstream, tools, compat]],
+  ['Find out and prove:', [audit, replay, witness]],
+  ['Keep it whole:', [backup, rebuild]],
+  ['Try this checkout:', [test, conformance, bench, torture]],
 ];
 
 function commandLine(): Command {
@@ -77,6 +56,8 @@ function commandLine(): Command {
     .description("Decides whether an AI agent's tool call may run, and proves afterwards why.")
     .usage('<verb> [options]')
     .helpCommand(false)
+    // Names alone: what a verb takes, its own help says.
+    .configureHelp({ subcommandTerm: (verb) => verb.name() })
     // Errors are told once, by reportError; commander would print its own beside it.
     .configureOutput({ outputError: () => {} })
     .exitOverride()
@@ -89,34 +70,61 @@ function commandLine(): Command {
         '  ./countersign status              every address, process and version',
         '  ./countersign doctor              what is missing, and the command that fixes it',
         '',
-        'Exit codes: 0 ok, 1 finding, 2 misuse, 3 could not run.',
+        'Exit codes:',
+        '  0  ok',
+        '  1  finding: it ran and has bad news (a call refused, a chain tampered with, a part not ready)',
+        '  2  misuse: the command line is wrong',
+        '  3  could not run: the system is stopped, out of reach or refuses you',
+        '  4  incomplete: only `audit verify --export`, when rows are missing',
       ].join('\n'),
     );
-  for (const register of VERBS) register(program);
+  for (const [heading, verbs] of GROUPS) {
+    program.commandsGroup(heading);
+    for (const register of verbs) register(program);
+  }
   return program;
 }
 
 /** Runs one command and gives its exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const json = args.includes('--json');
+  const program = commandLine();
   try {
-    await commandLine().parseAsync([...args], { from: 'user' });
+    await program.parseAsync([...args], { from: 'user' });
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
-    if (!(error instanceof CommanderError)) return reportError(error, json);
+    const words = wordsOf(program, args);
+    if (!(error instanceof CommanderError)) return reportError(withNextStep(error, words), json);
     if (error.exitCode === 0) return EXIT.ok;
     // No verb: commander has shown the help already.
     if (error.code === 'commander.help') return EXIT.misuse;
-    return reportError(misuse(error, args), json);
+    return reportError(misuse(error, words), json);
   }
 }
 
+/** The words that lead to the verb that was meant, as far as they are right: `policy put`. */
+function wordsOf(program: Command, args: readonly string[]): string[] {
+  const words: string[] = [];
+  for (let verb = program, at = 0; at < args.length; at++) {
+    const next = verb.commands.find((each) => each.name() === args[at]);
+    if (next === undefined) break;
+    words.push(next.name());
+    verb = next;
+  }
+  return words;
+}
+
 /** Wrong usage in our own words: commander's message, and the help of the verb that was meant. */
-function misuse(error: CommanderError, args: readonly string[]): CliError {
-  const known = error.code !== 'commander.unknownCommand';
-  const verb = known ? args.find((argument) => !argument.startsWith('-')) : undefined;
-  const help = ['./countersign', ...(verb === undefined ? [] : [verb]), '--help'].join(' ');
-  return new CliError(error.message.replace(/^error: /, ''), { exitCode: EXIT.misuse, help });
+function misuse(error: CommanderError, words: readonly string[]): CliError {
+  const [said = '', guess = ''] = error.message.replace(/^error: /, '').split('\n');
+  const nearest = /^\(Did you mean (?:one of )?([\w-]+)/.exec(guess)?.[1];
+  const wrongVerb = error.code === 'commander.unknownCommand';
+  const verb = [...words, ...(wrongVerb && nearest !== undefined ? [nearest] : [])];
+  const message = wrongVerb ? said.replace('unknown command', 'there is no verb') : said;
+  return new CliError([message, guess].join(' ').trim(), {
+    exitCode: EXIT.misuse,
+    help: ['./countersign', ...verb, '--help'].join(' '),
+  });
 }
 
 if (import.meta.main) {

@@ -19,6 +19,7 @@ interface PutOptions extends Reach {
 
 export function register(program: Command): void {
   const group = addGroup(program, 'agent', {
+    short: 'Agents, their classes and owners.',
     summary: 'Registered agents: put, list, delete.',
     examples: [['./countersign agent list', 'who may call at all']],
   });

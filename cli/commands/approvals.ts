@@ -41,6 +41,7 @@ const LIST_MAX = 200;
 
 export function register(program: Command): void {
   const approvals = addGroup(program, 'approvals', {
+    short: 'Show, approve, deny or edit held calls; end grants.',
     summary: 'Calls that wait for a person: list, show, approve, deny, edit; and grants.',
     examples: [
       ['./countersign approvals list', 'what waits'],

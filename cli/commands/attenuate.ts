@@ -4,11 +4,13 @@ import { dirname, join } from 'node:path';
 
 import type { Command } from 'commander';
 
+import { caveatText } from '#cli/caveat-words.ts';
 import { readToken } from '#cli/client.ts';
 import { durationGiven, jsonGiven } from '#cli/given.ts';
 import { writePrivate } from '#cli/local/private-file.ts';
 import { CliError, EXIT, paint, print, printJson, printTable } from '#cli/output.ts';
 import { limitable, type Limits, termsOf } from '#cli/terms.ts';
+import { visible } from '#cli/untrusted.ts';
 import { addVerb } from '#cli/verb.ts';
 import { attenuate as narrow, decodeCapability } from '#contracts/capability.ts';
 import type { Caveat } from '#contracts/capability/caveats.ts';
@@ -29,6 +31,7 @@ interface AttenuateOptions extends Limits {
 export function register(program: Command): void {
   limitable(
     addVerb(program, 'attenuate <file>', {
+      short: 'Make a narrower capability, offline.',
       summary: 'Make a narrower capability of the one in a file: offline, without any key.',
       examples: [
         ['./countersign attenuate FILE --tool lookup_order --calls 1 --for 5m', 'into a new file'],
@@ -45,6 +48,7 @@ export function register(program: Command): void {
     .option('--print', 'print the token instead of writing a file')
     .action(attenuate);
   addVerb(program, 'inspect <file>', {
+    short: 'Say what a capability allows at most.',
     summary: 'Say what a capability allows at most. Nothing of it is verified: only a worker can.',
     examples: [['./countersign inspect FILE', 'agent, expiry, each caveat, revocation id']],
   }).action(inspect);
@@ -76,7 +80,7 @@ function attenuate(file: string, options: AttenuateOptions): void {
     printJson({ ...said, file: out });
     return;
   }
-  print(`narrowed by ${added.map(({ t }) => t).join(', ')}`);
+  print(`narrowed: ${visible(added.map(caveatText).join('; '))}`);
   print(`  ${out}`);
   print(paint('dim', `  ./countersign call TOOL '{...}' --capability-file ${out}`));
 }
@@ -145,6 +149,9 @@ function inspect(file: string, options: { readonly json?: true }): void {
     ['agent', said.agent],
     ['expires', time(said.expires_at)],
     ['revocation id', said.revocation_id],
-    ...said.caveats.map(({ t, ...members }) => [t, JSON.stringify(members)]),
+    ...said.caveats.map((caveat, index) => [
+      index === 0 ? 'limits' : '',
+      visible(caveatText(caveat)),
+    ]),
   ]);
 }

@@ -40,6 +40,7 @@ const LIST_DEFAULT = 20;
 
 export function register(program: Command): void {
   const audit = addGroup(program, 'audit', {
+    short: 'List, follow, explain, verify and export what was recorded.',
     summary: 'The chain of a tenant: list, follow, show and verify what was recorded.',
     examples: [
       ['./countersign audit list', 'the newest records'],
@@ -150,7 +151,7 @@ async function list(options: ListOptions): Promise<void> {
   const { items, head, more } = await newestRows(admin, options, options.limit);
   const rows = items.toReversed();
   if (options.json === true) printJson({ items: rows.map(summary), head, more });
-  else if (rows.length === 0) print('there are none');
+  else if (rows.length === 0) print(`there are none in tenant ${admin.tenant}`);
   else printTable(rows.map(rowCells), ROW_HEADING);
 }
 

@@ -20,6 +20,7 @@ const NAMED = 5;
 
 export function register(program: Command): void {
   addVerb(program, 'backup <folder>', {
+    short: 'Copy the stopped system, with checksums.',
     summary:
       'Copy the stopped system (Postgres and streams, of one moment) into a new folder, with checksums. ' +
       'Without secrets unless asked, and never the memory of the witness.',
@@ -37,6 +38,7 @@ export function register(program: Command): void {
     .option('--with-secrets', 'all keys and passwords too')
     .action(backup);
   addVerb(program, 'restore <folder>', {
+    short: 'Make a system of a backup.',
     summary:
       'Check a backup and make a system of it where there is none. What was recorded after it is gone: ' +
       'a witness says so as soon as the system runs. Exit code 1 when a file is not what it was.',

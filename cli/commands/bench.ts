@@ -9,6 +9,7 @@ export function register(program: Command): void {
   // What stands behind the row's name is bench/main.ts's own, `--json FILE` too.
   program.enablePositionalOptions();
   addVerb(program, 'bench [options...]', {
+    short: 'Measure it against its own floor on this machine.',
     summary: 'Measure the system of this checkout; options go to bench/main.ts.',
     examples: [['npm run bench', 'a table of ratios, and the figures as JSON in a file']],
   })

@@ -13,16 +13,18 @@ import type { Budgets, Ceiling, RunawayRule } from '#contracts/control.ts';
 interface PutOptions extends Reach {
   readonly ceiling?: string[];
   readonly runaway?: string[];
+  readonly none?: true;
 }
 
 export function register(program: Command): void {
   const budget = addGroup(program, 'budget', {
+    short: 'Set and show ceilings of calls and cost.',
     summary: 'Ceilings of calls and cost per minute, hour, day and month: put, show.',
     examples: [['./countersign budget show', 'the ceilings of a tenant']],
   });
   reachable(
     addVerb(budget, 'put [json]', {
-      summary: 'Set all ceilings, from options, JSON or @file. None = no ceiling.',
+      summary: 'Set all ceilings, from options, JSON or @file: what is not named is lifted.',
       examples: [
         ['./countersign budget put --ceiling agent=100/hour', 'for each agent by itself'],
         [
@@ -50,7 +52,15 @@ export function register(program: Command): void {
       'CLASS=repeats:CALLS,times-habit:FACTOR,at-least:CALLS, each in a minute; repeat for more',
       repeated,
     )
+    .option('--none', 'lift every ceiling and every rule')
     .action(async (json: string | undefined, options: PutOptions) => {
+      const said = [json, options.ceiling, options.runaway, options.none];
+      if (said.every((each) => each === undefined)) {
+        throw new CliError('Which ceilings?', {
+          exitCode: EXIT.misuse,
+          help: 'add --ceiling agent=100/hour, or --none to lift all of them',
+        });
+      }
       const ceilings = (options.ceiling ?? []).map(ceilingGiven);
       const runaway = (options.runaway ?? []).map(ruleGiven);
       const given = { ceilings, ...(runaway.length === 0 ? {} : { runaway }) };

@@ -30,6 +30,7 @@ interface Answer {
 
 export function register(program: Command): void {
   const verb = addVerb(program, 'call <tool> [arguments]', {
+    short: 'Ask for a decision about one tool call.',
     summary: 'Ask for a decision about one tool call. Exit code 0 allow, 1 block or escalate.',
     examples: [
       [`./countersign call lookup_order '{"order_id":"ord_1001"}'`, 'as the agent of the demo'],

@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 
 import { tellChange } from '#cli/changes.ts';
-import { adminClient, reachable, readToken, type Reach } from '#cli/client.ts';
+import { adminClient, reachable, readToken, type Reach, Refused } from '#cli/client.ts';
 import { print, printJson, printTable } from '#cli/output.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
 import type { CompatRequest } from '#contracts/compat.ts';
@@ -16,6 +16,7 @@ interface PutOptions extends Reach {
 
 export function register(program: Command): void {
   const group = addGroup(program, 'compat', {
+    short: 'Tokens and the route of IntentGate, for who comes from it.',
     summary: "IntentGate's tokens and its route POST /v1/mcp: put, show, delete. Off by default.",
     examples: [['./countersign compat show', 'what is switched on']],
   });
@@ -71,7 +72,7 @@ function requestOf({ keyFile, tokenTenant, route }: PutOptions): CompatRequest {
 async function show(options: Reach): Promise<void> {
   const client = adminClient(options);
   // Its shape is fixed in contracts/admin-api.ts.
-  const { value } = (await client.tenantCall('GET', 'compat')) as {
+  const { value } = (await client.tenantCall('GET', 'compat').catch(offWhereNothingIsPut)) as {
     value: { key_id?: string; token_tenant?: string; route?: boolean };
   };
   if (options.json === true) {
@@ -84,4 +85,11 @@ async function show(options: Reach): Promise<void> {
     ['POST /v1/mcp', value.route === true ? 'on' : 'off'],
   ]);
   if (value.route === true) print('  without any other identity than the capability');
+}
+
+/** Off is what a tenant is that never put anything. */
+function offWhereNothingIsPut(cause: unknown): { readonly value: { readonly route: false } } {
+  if (cause instanceof Refused && cause.code === 'thing.not_found')
+    return { value: { route: false } };
+  throw cause;
 }

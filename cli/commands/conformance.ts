@@ -7,6 +7,7 @@ import { addVerb } from '#cli/verb.ts';
 
 export function register(program: Command): void {
   addVerb(program, 'conformance', {
+    short: 'Run the official MCP suite, directly and through the gateway.',
     summary: 'Run the official MCP conformance suite directly and through the gateway.',
     examples: [
       ['npm run conformance', 'both numbers for both eras'],

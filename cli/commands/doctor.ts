@@ -10,6 +10,7 @@ import { addVerb } from '#cli/verb.ts';
 
 export function register(program: Command): void {
   addVerb(program, 'doctor', {
+    short: 'Say what is missing here, and the command that fixes it.',
     summary: 'Say what is missing on this machine, and the command that fixes it.',
     examples: [
       ['./countersign doctor', 'exit code 1 when something is missing'],

@@ -22,6 +22,7 @@ const DAY_S = 86_400;
 
 export function register(program: Command): void {
   const exception = addGroup(program, 'exception', {
+    short: 'Let one reason pass for a while.',
     summary: 'Exceptions to what is enforced: put, list, review, end.',
     examples: [['./countersign exception list', 'what is lifted, for whom and until when']],
   });

@@ -18,6 +18,7 @@ interface Item {
 
 export function register(program: Command): void {
   const facts = addGroup(program, 'facts', {
+    short: 'Set, merge, read and delete what policies decide by.',
     summary: 'Facts that policies decide by: put, patch, get, list, delete.',
     examples: [
       [`./countersign facts put orders/17 '{"total": 90}'`, 'a fact with a revision'],

@@ -20,6 +20,7 @@ interface PutOptions extends Reach {
 
 export function register(program: Command): void {
   const group = addGroup(program, 'issuer', {
+    short: 'Issuers of agent identities.',
     summary: 'Issuers of agent identities: put, list, delete.',
     examples: [['./countersign issuer list', 'who is trusted']],
   });

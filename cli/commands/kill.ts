@@ -26,6 +26,7 @@ interface KillOptions extends StopOptions {
 export function register(program: Command): void {
   reachable(
     addVerb(program, 'kill [scope] [id]', {
+      short: 'Stop an agent, a tool, a tenant ... or everything, at once.',
       summary: `Stop a scope at once: ${SCOPES}.`,
       examples: [
         ['./countersign kill agent shop-agent --reason "loops"', 'one agent'],
@@ -51,6 +52,7 @@ export function register(program: Command): void {
     });
   reachable(
     addVerb(program, 'release <scope> [id]', {
+      short: 'Let it go on. It takes two persons.',
       summary: 'Release a kill switch. It takes two persons: the first asks, the second releases.',
       examples: [
         ['./countersign release agent shop-agent --as ada', 'asks'],
@@ -67,6 +69,7 @@ export function register(program: Command): void {
     });
   reachable(
     addVerb(program, 'switches', {
+      short: 'List what is stopped.',
       summary: 'List engaged kill switches.',
       examples: [['./countersign switches', 'what stands still, since when, by whom and why']],
     }),

@@ -24,6 +24,7 @@ interface MintOptions extends Reach, Limits {
 
 export function register(program: Command): void {
   const verb = addVerb(program, 'mint', {
+    short: 'Make a capability: what an agent may do at most.',
     summary: 'Mint a capability: what an agent may do at most, until when, how often.',
     examples: [
       [

@@ -20,6 +20,7 @@ interface SetOptions extends Reach {
 
 export function register(program: Command): void {
   const mode = addGroup(program, 'mode', {
+    short: 'Roll out a class of agents: observe, soft-block, enforce.',
     summary: 'Rollout of an agent class: observe, soft-block or enforce. list, status, set.',
     examples: [['./countersign mode list', 'which classes are not simply enforced']],
   });

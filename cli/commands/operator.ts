@@ -34,6 +34,7 @@ const ROLES = 'viewer, approver, operator or admin';
 
 export function register(program: Command): void {
   const group = addGroup(program, 'operator', {
+    short: 'Persons, their roles, and how they sign in.',
     summary: 'Persons who operate: put, list, password, totp, disable.',
     examples: [
       ['./countersign operator list', 'who may do what'],

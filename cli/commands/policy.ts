@@ -35,6 +35,7 @@ interface Shown {
 
 export function register(program: Command): void {
   const group = addGroup(program, 'policy', {
+    short: 'Test, store, activate, roll back and compare policies.',
     summary: 'Policies: test, put, activate, rollback, list, show, diff.',
     examples: [
       ['./countersign policy test policies/starter', 'check, test and compile without a system'],
@@ -141,11 +142,15 @@ function addActivation(group: Command): void {
     }),
   ).action(async (options: Reach) => {
     const admin = adminClient(options);
-    const { previous } = await list(admin);
+    const all = await list(admin);
+    const { active, previous } = all;
     if (previous === null) {
       throw new CliError('No policy was active before this one.', { exitCode: EXIT.finding });
     }
-    tellChange(options, await activate(admin, previous), `active again: ${previous}`);
+    const answer = await activate(admin, previous);
+    const sides = { from: active, to: previous };
+    const shown = `rolled back\n  from      ${named(all, active)}\n  to        ${named(all, previous)}`;
+    tellChange(options, { ...sides, ...(answer as object) }, shown);
   });
 }
 
@@ -208,6 +213,12 @@ function digestOf({ items }: Listed, begin: string): string {
     exitCode: EXIT.finding,
     help: './countersign policy list',
   });
+}
+
+/** A stored policy by digest and name. */
+function named({ items }: Listed, digest: string | null): string {
+  const name = items.find(({ id }) => id === digest)?.value.name ?? '';
+  return `${digest ?? 'none'}${name === '' ? '' : `   ${name}`}`;
 }
 
 async function show(admin: AdminClient, begin: string | undefined): Promise<Shown> {

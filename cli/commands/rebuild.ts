@@ -14,6 +14,7 @@ import { connectBus } from '#host/nats.ts';
 
 export function register(program: Command): void {
   addVerb(program, 'rebuild', {
+    short: 'Compare what is derived with the record, and make it again.',
     summary:
       'Compare the search index and the state that workers watch with the record in Postgres, tell what differs, and ' +
       'make it again. Needs the running local system and disturbs nothing. Exit code 1 when something differed.',

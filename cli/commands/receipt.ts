@@ -21,6 +21,7 @@ interface ReceiptOptions extends Reach {
 
 export function register(program: Command): void {
   const verb = addVerb(program, 'receipt <receipt>', {
+    short: 'Check the signed receipt of a call.',
     summary:
       'Check a receipt: its signature, and the record of its decision, which names the key. ' +
       'Exit code 0 it holds, 1 it does not, 3 could not run.',

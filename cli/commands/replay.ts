@@ -34,6 +34,7 @@ export function register(program: Command): void {
   filtered(
     reachable(
       addVerb(program, 'replay [decision-id]', {
+        short: 'Judge recorded decisions again.',
         summary:
           'Judge a recorded decision, or all of a time, again with their own policies, input and time. ' +
           'Exit code 0 identical, 1 one differs, 3 one could not be replayed (its payload is erased, say).',

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 
 import { tellChange } from '#cli/changes.ts';
 import { adminClient, reachable, readToken, type Reach } from '#cli/client.ts';
-import { CliError, EXIT, print, printJson, printTable } from '#cli/output.ts';
+import { CliError, EXIT, paint, print, printJson, printTable } from '#cli/output.ts';
 import { addVerb } from '#cli/verb.ts';
 import { decodeCapability } from '#contracts/capability.ts';
 import { type Revocation, revocationIdOf } from '#contracts/stop.ts';
@@ -17,6 +17,7 @@ interface RevokeOptions extends Reach {
 export function register(program: Command): void {
   reachable(
     addVerb(program, 'revoke [kind] [id]', {
+      short: 'Take authority away for good.',
       summary: 'Take authority away for good: capability, agent, person, workflow or task.',
       examples: [
         ['./countersign revoke person ann@example.com --reason "left"', 'all her agents stop'],
@@ -54,7 +55,19 @@ async function revoke(
   const body = { ...what, reason };
   const answer = await adminClient(options).tenantCall('POST', 'revocations', body);
   tellChange(options, answer, `revoked ${what.kind} ${what.id}`);
+  if (options.json === true) return;
+  if (file !== undefined) print(paint('dim', `  token     ${file}`));
+  print(paint('dim', `  refused   ${MEANT[what.kind ?? ''] ?? ''}`));
 }
+
+/** What falls with each kind, on every worker that knows the revision. */
+const MEANT: Readonly<Record<string, string>> = {
+  capability: 'this token, wherever copies of it are, and every token narrowed from it',
+  agent: 'every call of this agent, and every call made through it',
+  person: 'every call on behalf of this person, by whichever agent',
+  workflow: 'every call in this workflow',
+  task: 'every call for this task',
+};
 
 /** The revocation id of the last link: what was narrowed from this token falls with it, its parent does not. */
 function linkOf(file: string): string {

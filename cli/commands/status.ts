@@ -12,6 +12,7 @@ import { addVerb } from '#cli/verb.ts';
 
 export function register(program: Command): void {
   addVerb(program, 'status', {
+    short: 'Show what runs: addresses, processes, versions.',
     summary: 'Show every address, process and version of the running system.',
     examples: [
       ['./countersign status', 'for the eyes; exit code 1 when a part is not ready'],

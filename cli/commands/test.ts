@@ -27,6 +27,7 @@ export interface Tally {
 
 export function register(program: Command): void {
   addVerb(program, 'test [vitest-options...]', {
+    short: 'Run the tests; options go to vitest.',
     summary: 'Run the tests of this checkout; options go to vitest.',
     examples: [
       ['npm test', 'everything'],

@@ -24,6 +24,7 @@ interface SyncOptions extends Reach {
 
 export function register(program: Command): void {
   const group = addGroup(program, 'tools', {
+    short: 'The tool catalogue: what is not in it cannot be called.',
     summary: 'The tool catalogue: sync, put, list. What is not in it cannot be called.',
     examples: [['./countersign tools sync shop', 'registers what the server lists']],
   });

@@ -7,6 +7,7 @@ import { addVerb } from '#cli/verb.ts';
 
 export function register(program: Command): void {
   addVerb(program, 'torture [options...]', {
+    short: 'Kill every process under load; compare with the chain.',
     summary:
       'Kill every process of a system under load, and cut its power, as root; compare with the chain.',
     examples: [

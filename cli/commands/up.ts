@@ -22,6 +22,7 @@ interface UpOptions {
 
 export function register(program: Command): void {
   addVerb(program, 'up', {
+    short: 'Start the local demo and say what to try.',
     summary: 'Start the local demo: broker, database, services, a shop to call. Loopback only.',
     examples: [
       ['npm run up', 'in this terminal, until Ctrl-C'],

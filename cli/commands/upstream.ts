@@ -18,6 +18,7 @@ interface PutOptions extends Reach {
 
 export function register(program: Command): void {
   const group = addGroup(program, 'upstream', {
+    short: 'Tool servers behind the gateway.',
     summary: 'Tool servers: put, list, delete.',
     examples: [['./countersign upstream list', 'where calls go']],
   });

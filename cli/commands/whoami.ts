@@ -2,13 +2,17 @@
 
 import type { Command } from 'commander';
 
+import { caveatText } from '#cli/caveat-words.ts';
 import { callerOf, ingressCall, reachable, type Caller, type Reach } from '#cli/client.ts';
 import { paint, print, printJson, printTable } from '#cli/output.ts';
+import { visible } from '#cli/untrusted.ts';
 import { addVerb } from '#cli/verb.ts';
+import type { Caveat } from '#contracts/capability/caveats.ts';
 import type { Me as Shown } from '#contracts/http.ts';
 
 export function register(program: Command): void {
   const verb = addVerb(program, 'whoami', {
+    short: 'Say who an agent is, what it may call, and its budgets left.',
     summary: 'Say who an agent is here, which tools it may call and why not, and its budgets left.',
     examples: [
       ['./countersign whoami', 'the agent of the demo'],
@@ -55,10 +59,8 @@ function tellWho({ identity, capability }: Shown): void {
     ['identity', `until ${identity.expires_at}`],
     ['capability', `${capability.kind}${capability.id === '' ? '' : ` ${capability.id}`}`],
     ['', capability.reason === undefined ? '' : because(capability.reason)],
-    ...capability.caveats.map(({ t, ...members }) => [
-      '',
-      `${String(t)} ${JSON.stringify(members)}`,
-    ]),
+    // Strictly read before they were sent (contracts/http.ts leaves their members open).
+    ...capability.caveats.map((caveat) => ['', visible(caveatText(caveat as Caveat))]),
   ];
   printTable(rows.filter(([, value]) => value !== ''));
 }

