@@ -121,37 +121,12 @@ async function insert(
   heads: Map<string, Head>,
 ): Promise<void> {
   const rows = fresh.map((candidate) => link(candidate, heads));
-  const tenants = textArray(rows.map(({ tenant }) => tenant));
-  const sequences = bigintArray(rows.map(({ sequence }) => sequence));
-  await client.query(
-    `insert into chain_rows (tenant, sequence, kind, record_id, decision_id, agent, verdict, at,
-       source_stream, source_epoch, source_sequence, source_index, entry, hash)
-     select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
-       unnest($6::text[]), unnest($7::text[]), unnest($8::bigint[]), unnest($9::text[]), unnest($10::text[]),
-       unnest($11::bigint[]), unnest($12::int[]), unnest($13::text[]), unnest($14::bytea[])`,
-    [
-      tenants,
-      sequences,
-      textArray(rows.map(({ kind }) => kind)),
-      textArray(rows.map(({ id }) => id)),
-      textArray(rows.map(({ decisionId }) => decisionId)),
-      textArray(rows.map(({ agent }) => agent)),
-      textArray(rows.map(({ verdict }) => verdict)),
-      bigintArray(rows.map(({ at }) => at)),
-      textArray(rows.map(({ source }) => source.stream)),
-      textArray(rows.map(({ source }) => source.epoch)),
-      bigintArray(rows.map(({ source }) => source.sequence)),
-      intArray(rows.map(({ source }) => source.index)),
-      textArray(rows.map(({ entry }) => entry)),
-      byteaArray(rows.map(({ hash }) => hash)),
-    ],
-  );
-  await client.query(
-    `insert into payloads (tenant, sequence, body)
-     select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[])`,
-    [tenants, sequences, textArray(rows.map(({ lines: { payload } }) => payload))],
-  );
-  await insertSearch(client, rows);
+  // The database works on these, which are small, while the large ones are made here.
+  const searchable = insertSearch(client, rows);
+  const [entries, payloads] = [entryArrays(rows), payloadArrays(rows)];
+  await searchable;
+  await client.query(INSERT_ENTRIES, entries);
+  await client.query(INSERT_PAYLOADS, payloads);
   await keepOrders(client, rows);
   const moved = [...new Set(rows.map(({ tenant }) => tenant))];
   await client.query(
@@ -165,6 +140,38 @@ async function insert(
     ],
   );
 }
+
+const INSERT_ENTRIES = `insert into chain_rows (tenant, sequence, kind, record_id, decision_id, agent, verdict, at,
+    source_stream, source_epoch, source_sequence, source_index, entry, hash)
+  select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+    unnest($6::text[]), unnest($7::text[]), unnest($8::bigint[]), unnest($9::text[]), unnest($10::text[]),
+    unnest($11::bigint[]), unnest($12::int[]), unnest($13::text[]), unnest($14::bytea[])`;
+
+const entryArrays = (rows: readonly Row[]): Buffer[] => [
+  textArray(rows.map(({ tenant }) => tenant)),
+  bigintArray(rows.map(({ sequence }) => sequence)),
+  textArray(rows.map(({ kind }) => kind)),
+  textArray(rows.map(({ id }) => id)),
+  textArray(rows.map(({ decisionId }) => decisionId)),
+  textArray(rows.map(({ agent }) => agent)),
+  textArray(rows.map(({ verdict }) => verdict)),
+  bigintArray(rows.map(({ at }) => at)),
+  textArray(rows.map(({ source }) => source.stream)),
+  textArray(rows.map(({ source }) => source.epoch)),
+  bigintArray(rows.map(({ source }) => source.sequence)),
+  intArray(rows.map(({ source }) => source.index)),
+  textArray(rows.map(({ entry }) => entry)),
+  byteaArray(rows.map(({ hash }) => hash)),
+];
+
+const INSERT_PAYLOADS = `insert into payloads (tenant, sequence, body)
+  select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[])`;
+
+const payloadArrays = (rows: readonly Row[]): Buffer[] => [
+  textArray(rows.map(({ tenant }) => tenant)),
+  bigintArray(rows.map(({ sequence }) => sequence)),
+  textArray(rows.map(({ lines: { payload } }) => payload)),
+];
 
 /** What the rows are found by (migrations/0011_search.sql). */
 async function insertSearch(client: pg.PoolClient, rows: readonly Row[]): Promise<void> {

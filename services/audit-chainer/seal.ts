@@ -5,6 +5,7 @@
  */
 import type pg from 'pg';
 
+import { HASH_BYTES } from '#contracts/chain.ts';
 import { checkpointText } from '#contracts/checkpoint.ts';
 import { noteOf, type SignerKey, signatureLine } from '#contracts/note.ts';
 import type { StreamName } from '#contracts/streams.ts';
@@ -111,29 +112,33 @@ async function newRanges(
 
 /** The entries of the ranges, then the heads of those that end where their chain ends. */
 async function leavesOf(client: pg.PoolClient, ranges: readonly Range[]): Promise<TreeLeaf[]> {
-  const { rows } = await client.query<Omit<TreeLeaf, 'kind'>>(
-    `select chain_rows.tenant, chain_rows.sequence, chain_rows.hash
-     from unnest($1::text[], $2::bigint[], $3::bigint[]) with ordinality as wanted (tenant, first, last, place)
-     join chain_rows on chain_rows.tenant = wanted.tenant
-       and chain_rows.sequence between wanted.first and wanted.last
-     order by wanted.place, chain_rows.sequence`,
+  // The hashes of a range in one piece: read row by row they cost both sides several times as much.
+  const { rows } = await client.query<{ place: number; hashes: Buffer | null }>(
+    `select place, (select string_agg(hash, '' order by sequence) from chain_rows
+       where chain_rows.tenant = wanted.tenant and sequence between first and last) as hashes
+     from unnest($1::text[], $2::bigint[], $3::bigint[]) with ordinality as wanted (tenant, first, last, place)`,
     [
       ranges.map(({ tenant }) => tenant),
       ranges.map(({ first }) => first),
       ranges.map(({ last }) => last),
     ],
   );
-  const expected = ranges.reduce((sum, { first, last }) => sum + last - first + 1, 0);
-  if (rows.length !== expected) {
-    throw new Error(`${expected - rows.length} rows are missing from the chains`);
+  const hashesAt = new Map(rows.map(({ place, hashes }) => [place - 1, hashes]));
+  const entries: TreeLeaf[] = [];
+  const heads: TreeLeaf[] = [];
+  let missing = 0;
+  for (const [place, { tenant, first, last, whole }] of ranges.entries()) {
+    const hashes = hashesAt.get(place) ?? Buffer.alloc(0);
+    missing += last - first + 1 - hashes.length / HASH_BYTES;
+    for (let at = 0; at < hashes.length; at += HASH_BYTES) {
+      const hash = hashes.subarray(at, at + HASH_BYTES);
+      entries.push({ kind: 'entry', tenant, sequence: first + at / HASH_BYTES, hash });
+    }
+    const end = entries.at(-1);
+    if (whole && end !== undefined) heads.push({ ...end, kind: 'head' });
   }
-  const entries = rows.map((row): TreeLeaf => ({ kind: 'entry', ...row }));
-  const ends = new Map(
-    ranges.filter(({ whole }) => whole).map(({ tenant, last }) => [tenant, last]),
-  );
-  const heads = entries
-    .filter(({ tenant, sequence }) => ends.get(tenant) === sequence)
-    .map((entry): TreeLeaf => ({ ...entry, kind: 'head' }));
+  // A unique sequence each: that none is missing means that each has its own.
+  if (missing !== 0) throw new Error(`${missing} rows are missing from the chains`);
   return [...entries, ...heads];
 }
 
