@@ -72,6 +72,8 @@ export function memory() {
     reached: () => true,
     waitFor: () => Promise.resolve(true),
     ageMs: () => 0,
+    clockOffMs: () => 0,
+    clockFault: () => '',
     close: () => Promise.resolve(),
   };
   const put = async (key: string, value: unknown) => {

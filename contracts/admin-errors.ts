@@ -295,6 +295,11 @@ export const ADMIN_ERRORS = {
     'The tree has not had these sizes.',
     'Name sizes up to that of the newest checkpoint, the smaller first.',
   ),
+  'service.clock': row(
+    503,
+    "This process's clock and the broker's disagree.",
+    'Set the clock right; /readyz of admin says which way it is off. Kill and revoke go on.',
+  ),
   'service.unavailable': row(503, 'A part that this needs is away.', 'Try again in a moment.'),
   'service.failed': row(500, 'Something failed here.', 'The log of admin says what.'),
 } as const satisfies Record<string, AdminErrorSpec>;

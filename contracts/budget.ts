@@ -13,8 +13,9 @@ import type { Budgets } from './control.ts';
  */
 export const SPARE_MS = 1_000;
 export const TAKE_MS = 30_000;
-/** What a worker took and never accounted for is given back once its journal was silent for so long. */
+/** What a worker took and never accounted for is given back within LEASE_MS, once its journal was silent for SILENT_MS. */
 export const LEASE_MS = 60_000;
+export const SILENT_MS = LEASE_MS - 15_000;
 /** A counter knows the names of takes and of what was given back for so long; after it nothing is given back. */
 export const TAKE_KNOWN_MS = 180_000;
 

@@ -40,6 +40,8 @@ export function capabilityHandlers({
       if (!exists(view, CONTROL_KEYS.agent(tenant, agent))) {
         throw new AdminError('agent.unknown', '', { path: '/agent' });
       }
+      // Its expiry would be wrong by as much.
+      if (view.clockFault() !== '') throw new AdminError('service.clock');
       const issuedAt = Math.floor(Date.now() / 1_000);
       const expiresAt = issuedAt + mintSeconds(body);
       const caveats = termsAsCaveats(body, expiresAt);

@@ -205,6 +205,7 @@ const conditions = (
 ): Readonly<Record<string, Condition>> => ({
   bus: () => (bus.connected() ? '' : 'the bus is away'),
   control: () => (view.ageMs() <= STALE_MS ? '' : 'the control feed is silent'),
+  clock: view.clockFault,
   projector: () => (projector.fault() === '' ? lagging(projector.lag()) : projector.fault()),
 });
 

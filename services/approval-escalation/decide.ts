@@ -17,7 +17,7 @@ import { findByHandle, type Row } from './store.ts';
 
 export interface DecideParts extends StepParts {
   readonly operators: ReadonlyMap<string, Operator>;
-  readonly view: Pick<ControlView, 'get'>;
+  readonly view: Pick<ControlView, 'get' | 'clockFault'>;
   /** Names calls. */
   readonly key: Uint8Array;
 }
@@ -31,6 +31,9 @@ export async function decideHeld(
   tenant: TenantId,
   decision: Decision,
 ): Promise<HeldReply<'decide'>> {
+  // Whether a call has expired is not known then.
+  const detail = parts.view.clockFault();
+  if (detail !== '') return { ok: false, fault: 'unavailable', detail };
   const place = { tenant, id: decision.approval };
   const step = await stepOf(parts, tenant, decision);
   if ('fault' in step) return { ok: false, ...step };

@@ -78,7 +78,9 @@ export async function start(
     {
       bus: () => (bus.connected() ? '' : 'the bus is away'),
       control: () => (view.ageMs() <= STALE_MS ? '' : 'the control feed is silent'),
+      clock: view.clockFault,
       database: database.fault,
+      'database clock': database.clockFault,
     },
     () => ({ lag: taking.lag(), revision: view.revision() }),
   );

@@ -163,6 +163,7 @@ async function serveState(
     {
       bus: () => (bus.connected() ? '' : 'the bus is away'),
       database: database.fault,
+      'database clock': database.clockFault,
       spool: spool.fault,
       tree: sealing.fault,
       witnesses: () => witnessesBehind(witnesses),

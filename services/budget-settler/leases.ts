@@ -1,13 +1,13 @@
 /**
  * Gives back what a worker took from counters and never accounted for: it was killed, or lost the broker. A journal that
- * was silent for LEASE_MS is compared with the recorded decisions; what neither is used nor came back goes back now.
+ * was silent for SILENT_MS is compared with the recorded decisions; what neither is used nor came back goes back now.
  * Never too much: whatever cannot be told for sure stays taken. Any number of settlers may run: whoever removes the
  * journal settles it.
  */
 import {
   type JournalEntry,
-  LEASE_MS,
   readJournalEntry,
+  SILENT_MS,
   TAKE_KNOWN_MS,
   TAKE_MS,
 } from '#contracts/budget.ts';
@@ -26,8 +26,10 @@ export interface LeaseParts {
   readonly add: AddOnce;
   readonly log: Logger;
   readonly onGivenBack: (units: number) => void;
-  /** LEASE_MS, shorter in tests. */
-  readonly leaseMs?: number;
+  /** Milliseconds UTC by the broker, which stamps journals. */
+  readonly now: () => number;
+  /** SILENT_MS, shorter in tests. */
+  readonly silentMs?: number;
 }
 
 /** Decisions are stored by another stream, so its times may differ by a little. */
@@ -47,12 +49,12 @@ interface Journal {
 
 /** Looks at every journal once. */
 export async function settleLeases(parts: LeaseParts): Promise<void> {
-  const { bus, leaseMs = LEASE_MS, log } = parts;
+  const { bus, now, silentMs = SILENT_MS, log } = parts;
   const filter = SUBJECTS.journals;
   const { state } = await bus.jsm.streams.info('JOURNAL', { subjects_filter: filter });
   for (const subject of Object.keys(state.subjects ?? {})) {
     const last = await bus.jsm.direct.getMessage('JOURNAL', { last_by_subj: subject });
-    if (last === null || Date.now() - last.time.getTime() < leaseMs) continue;
+    if (last === null || now() - last.time.getTime() < silentMs) continue;
     const at = { subject, lastAt: last.time.getTime(), lastSequence: last.seq };
     if (readJournalEntry(last.string())?.clear === true) await remove(bus, at);
     else await settle(parts, at).catch((err: unknown) => log.warn({ err }, 'not settled yet'));
@@ -83,8 +85,11 @@ async function settle(
   if (await remove(bus, at)) await giveBack(parts, journal);
 }
 
-async function giveBack({ add, log, onGivenBack }: LeaseParts, journal: Journal): Promise<void> {
-  const isKnown = (at: number) => Date.now() - at < TAKE_KNOWN_MS - TAKE_MS;
+async function giveBack(
+  { add, log, now, onGivenBack }: LeaseParts,
+  journal: Journal,
+): Promise<void> {
+  const isKnown = (at: number) => now() - at < TAKE_KNOWN_MS - TAKE_MS;
   for (const { counter, name, of, at } of journal.returns) {
     const units = of.reduce((sum, part) => sum + part.units, 0);
     if (isKnown(at)) await add(counter, -units, name);

@@ -8,12 +8,14 @@ import { counter, gauge } from '#host/metrics.ts';
 import { connectBus } from '#host/nats.ts';
 import { closers, run, type Running } from '#host/run.ts';
 
+import { brokerClock } from './clock.ts';
 import { SettlerConfig } from './config.ts';
 import { addOnce } from './counters.ts';
 import { type LeaseParts, settleLeases } from './leases.ts';
 import { outcomeSettler } from './outcomes.ts';
 
-const PASS_MS = 10_000;
+/** With SILENT_MS well within the lease. */
+const PASS_MS = 5_000;
 const BATCH_MAX = 128;
 
 const givenBack = counter<{ why: string }>(
@@ -21,10 +23,10 @@ const givenBack = counter<{ why: string }>(
   'Units given back to budget counters, by why: outcome or lease.',
 );
 
-/** @param options for tests: another lease */
+/** @param options for tests: another silence */
 export async function start(
   config: SettlerConfig,
-  options: Pick<LeaseParts, 'leaseMs'> & { readonly passMs?: number } = {},
+  options: Pick<LeaseParts, 'silentMs'> & { readonly passMs?: number } = {},
 ): Promise<Running> {
   const log = createLog('budget-settler', config.COUNTERSIGN_LOG_LEVEL);
   const keys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
@@ -36,7 +38,8 @@ export async function start(
     monitorUrl: config.COUNTERSIGN_NATS_MONITOR_URL,
   });
   add('bus', bus.close);
-  const parts = { bus, keys, add: addOnce(bus), log };
+  const clock = await brokerClock(bus);
+  const parts = { bus, keys, add: addOnce(bus), log, now: clock.now };
   const onGivenBack = (why: string) => (units: number) => givenBack.add(units, { why });
 
   const settling = consume(
@@ -49,9 +52,10 @@ export async function start(
   const leases = { ...parts, onGivenBack: onGivenBack('lease'), ...options };
   let passing = Promise.resolve();
   const timer = setInterval(() => {
-    passing = passing.then(() =>
-      settleLeases(leases).catch((err: unknown) => log.warn({ err }, 'journals not looked at')),
-    );
+    passing = passing
+      .then(clock.read)
+      .then(() => settleLeases(leases))
+      .catch((err: unknown) => log.warn({ err }, 'journals not looked at'));
   }, options.passMs ?? PASS_MS);
   add('leases', () => {
     clearInterval(timer);
@@ -61,7 +65,7 @@ export async function start(
 
   const health = await serveHealth(
     config.COUNTERSIGN_HEALTH_PORT,
-    { bus: () => (bus.connected() ? '' : 'the bus is away') },
+    { bus: () => (bus.connected() ? '' : 'the bus is away'), clock: clock.fault },
     () => ({ lag: settling.lag() }),
   );
   add('health', health.close);

@@ -21,6 +21,8 @@ export interface OutcomeParts {
   readonly keys: MacKeys;
   readonly add: AddOnce;
   readonly log: Logger;
+  /** Milliseconds UTC by the broker, which stamps outcomes. */
+  readonly now: () => number;
   readonly onGivenBack: (units: number) => void;
 }
 
@@ -51,11 +53,11 @@ export function outcomeSettler(
 }
 
 /** The decision whose call was not sent. untrusted: the message, until its MAC proves the ingress. */
-function unsent({ keys }: OutcomeParts, message: Delivered): DecisionId[] {
+function unsent({ keys, now }: OutcomeParts, message: Delivered): DecisionId[] {
   const { subject, body, mac, storedAt, deliveries } = message;
   if ('fault' in checkMac(keys, { subject, body, header: mac })) return [];
   // Delivered again after the counters may have forgotten what was given back the first time.
-  if (deliveries > 1 && Date.now() - storedAt > TAKE_KNOWN_MS - TAKE_MS) return [];
+  if (deliveries > 1 && now() - storedAt > TAKE_KNOWN_MS - TAKE_MS) return [];
   const [record] = decodeRecords(Buffer.from(body).toString('utf8'));
   const leaf = JSON.parse(record?.leaf ?? '{}') as Partial<OutcomeLeaf>; // the ingress's, by the MAC
   const { status, reported_by: by, decision_id: id } = leaf;

@@ -184,6 +184,7 @@ export async function start(config: WorkerConfig): Promise<Running> {
     {
       bus: () => (bus.connected() ? '' : 'the bus is away'),
       control: () => (view.ageMs() <= STALE_MS ? '' : 'the control feed is silent'),
+      clock: view.clockFault,
       floor: () => (typeof bundles.floor() === 'string' ? 'no floor policy is active' : ''),
     },
     () => ({

@@ -11,6 +11,7 @@ import {
 } from '#contracts/call.ts';
 import type { JsonObject } from '#contracts/json.ts';
 import { inboxPrefix, SUBJECTS, WORKER_QUEUE } from '#contracts/subjects.ts';
+import { clockIsOff } from '#host/clock.ts';
 import type { ControlView } from '#host/control-view.ts';
 import type { Logger } from '#host/log.ts';
 import type { Bus, Msg } from '#host/nats.ts';
@@ -95,13 +96,15 @@ function callsOf(message: Msg, log: Logger): CallLines[] {
 async function answerTo(lines: CallLines, parts: ServeParts): Promise<WorkerAnswer | undefined> {
   const { envelope, args } = lines;
   const at = Date.now();
+  const asked = { envelope, trace: [] };
+  // A clock that is behind would take expired tokens for valid ones, one that is ahead would drop what is waited for.
+  if (clockIsOff(parts.view.clockOffMs(at))) return refused(asked, 'service.clock');
   // Nobody waits for it any more; the ingress has refused it.
   if (at > envelope.sent_at + envelope.remaining_ms + CLOCK_SKEW_MS) {
     parts.onDropped();
     return undefined;
   }
-  const asked = { envelope, trace: [] };
-  // A clock that is behind would take expired tokens for valid ones.
+  // The same, where it was set since the last heartbeat of whoever's clock is wrong.
   if (envelope.sent_at > at + CLOCK_SKEW_MS) return refused(asked, 'service.clock');
   if (parts.view.ageMs() > STALE_MS) return refused(asked, 'service.stale');
   const { min_revision: revision } = envelope;

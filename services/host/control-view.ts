@@ -11,6 +11,7 @@ import type { Beat, DrillOrder } from '#contracts/drill.ts';
 import { parseRevision, type Revision, revisionOf } from '#contracts/ids.ts';
 import { bucketStream } from '#contracts/permissions.ts';
 
+import { clockFault, clockOffMs, type ClockReading } from './clock.ts';
 import type { Logger } from './log.ts';
 import type { Bus, KV, KvWatchEntry } from './nats.ts';
 
@@ -29,6 +30,10 @@ export interface ControlView {
   readonly waitFor: (revision: Revision, timeoutMs: number) => Promise<boolean>;
   /** Milliseconds since the youngest own heartbeat that was seen (or, without one, any entry) was written. */
   readonly ageMs: () => number;
+  /** Milliseconds that this clock is ahead of the broker's, by the stamp of that heartbeat; negative = behind. */
+  readonly clockOffMs: (now?: number) => number;
+  /** For /readyz; empty when the clocks agree. */
+  readonly clockFault: () => string;
   readonly close: () => Promise<void>;
 }
 
@@ -56,6 +61,8 @@ export async function watchControl(
     reached: (revision) => view.reached(revision),
     waitFor: (revision, timeoutMs) => view.waitFor(revision, timeoutMs),
     ageMs: () => view.ageMs(),
+    clockOffMs: (now) => view.clockOffMs(now),
+    clockFault: () => clockFault(view.clockOffMs(), "the broker's"),
     close: () => view.close(),
   };
 }
@@ -81,6 +88,7 @@ class View {
   #sequence = 0;
   #revision: Revision = revisionOf('0', 0);
   #freshAt = performance.now();
+  #brokerClock: ClockReading | undefined;
   #closed = false;
   #stopWatch: () => void = () => undefined;
   #running: Promise<unknown> = Promise.resolve();
@@ -185,7 +193,11 @@ class View {
   #heard(entry: KvWatchEntry): void {
     if (entry.key !== this.#beatKey || entry.operation !== 'PUT') return;
     const beat = entry.json<Beat>();
-    if (beat.writer === this.#writer) this.#freshAt = beat.at;
+    if (beat.writer !== this.#writer) return;
+    this.#freshAt = beat.at;
+    // The broker stamped it after it was sent and before it came back.
+    const theirs = entry.created.getTime();
+    this.#brokerClock = { theirs, from: beat.at, to: performance.now() };
   }
 
   #set(key: string, entry: ControlEntry): void {
@@ -259,6 +271,10 @@ class View {
 
   ageMs(): number {
     return performance.now() - this.#freshAt;
+  }
+
+  clockOffMs(now?: number): number {
+    return this.#brokerClock === undefined ? 0 : clockOffMs(this.#brokerClock, now);
   }
 
   async close(): Promise<void> {

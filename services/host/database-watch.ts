@@ -3,11 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type pg from 'pg';
 
+import { clockFault, clockOffMs, type ClockReading } from './clock.ts';
 import type { Logger } from './log.ts';
 
 export interface DatabaseWatch {
   /** Why the database cannot be used, for the operator; empty = it can. */
   readonly fault: () => string;
+  /** Whether its clock agrees with ours, for /readyz; empty = it does, or nobody answered yet. */
+  readonly clockFault: () => string;
   /** Whoever met a failure of the database says so: until the next answer it cannot be used. */
   readonly failed: (error: unknown) => void;
   /** True as soon as it can be used; false after the time, or once closed. */
@@ -23,13 +26,17 @@ const ANSWER_MS_MAX = 3_000;
 export function watchDatabase(pool: pg.Pool, schema: number, log: Logger): DatabaseWatch {
   let fault = 'not asked yet';
   let closed = false;
+  let clock: ClockReading | undefined;
   const ask = async (): Promise<string> => {
     try {
-      const { rows } = await pool.query<{ number: number | null }>({
-        text: 'select max(number) as number from migrations',
+      const from = performance.now();
+      const { rows } = await pool.query<{ number: number | null; now: Date }>({
+        text: 'select max(number) as number, clock_timestamp() as now from migrations',
         query_timeout: ANSWER_MS_MAX,
       } as pg.QueryConfig);
-      const found = rows[0]?.number ?? 0;
+      const [row] = rows;
+      if (row !== undefined) clock = { theirs: row.now.getTime(), from, to: performance.now() };
+      const found = row?.number ?? 0;
       return found >= schema ? '' : `the schema is at ${found}, ${schema} is needed: run migrate`;
     } catch (error) {
       return unanswered(error);
@@ -47,6 +54,7 @@ export function watchDatabase(pool: pg.Pool, schema: number, log: Logger): Datab
   void loop();
   return {
     fault: () => fault,
+    clockFault: () => (clock === undefined ? '' : clockFault(clockOffMs(clock), "Postgres's")),
     failed: (error) => {
       fault = unanswered(error);
     },

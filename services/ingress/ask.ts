@@ -14,6 +14,7 @@ import {
 } from '#contracts/call.ts';
 import type { Reason } from '#contracts/reasons.ts';
 import { shardOf, SUBJECTS } from '#contracts/subjects.ts';
+import { clockIsOff } from '#host/clock.ts';
 import type { Bus, Msg } from '#host/nats.ts';
 
 import { type Backlog, createBacklog } from './backlog.ts';
@@ -34,6 +35,8 @@ export interface AskOptions {
   readonly inFlightMax?: number;
   /** An answer that nobody waits for any more: late, given twice, or of an unknown call. */
   readonly onStray?: () => void;
+  /** How far this clock is off (host/clock.ts). */
+  readonly clockOffMs?: () => number;
 }
 
 /** Calls of one message at most, and its size: well below what the broker takes, and one worker's share of a burst. */
@@ -79,6 +82,7 @@ class Calls {
   readonly #bus: Bus;
   readonly #backlog: Backlog;
   readonly #onStray: () => void;
+  readonly #clockOffMs: () => number;
   /** Own to this process: replicas share the inbox of their user. */
   readonly #inbox: string;
   readonly #subscription: { readonly drain: () => Promise<void> };
@@ -98,6 +102,7 @@ class Calls {
     this.#bus = bus;
     this.#backlog = createBacklog(options.inFlightMax ?? IN_FLIGHT_MAX);
     this.#onStray = options.onStray ?? (() => undefined);
+    this.#clockOffMs = options.clockOffMs ?? (() => 0);
     this.#inbox = `${bus.inbox}.${randomBytes(9).toString('hex')}.`;
     this.#subscription = bus.subscribe(`${this.#inbox}*`, {}, (message) => this.#take(message));
     bus.onChange((connected) => {
@@ -107,6 +112,7 @@ class Calls {
 
   readonly ask: Ask = (question) => {
     if (this.#closed || !this.#bus.connected()) return refusal('service.bus_away');
+    if (clockIsOff(this.#clockOffMs())) return refusal('service.clock');
     const lane = this.#lane(question);
     const now = performance.now();
     const limit = this.#backlog.limit(now);

@@ -67,7 +67,11 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
   add('control view', view.close);
 
   const { measure, onStray, onRefused } = createMeasure(() => asking.inFlight());
-  const asking = createAsk(bus, { inFlightMax: config.COUNTERSIGN_CALLS_IN_FLIGHT_MAX, onStray });
+  const asking = createAsk(bus, {
+    inFlightMax: config.COUNTERSIGN_CALLS_IN_FLIGHT_MAX,
+    onStray,
+    clockOffMs: view.clockOffMs,
+  });
   add('calls', asking.close);
   const admission = createAdmission(admissionLimits(config), watchIssuers(view), view);
   const parts: Parts = {
@@ -106,6 +110,7 @@ export async function start(config: IngressConfig): Promise<Running & { readonly
     {
       bus: () => (bus.connected() ? '' : 'the bus is away'),
       control: () => (view.ageMs() <= STALE_MS ? '' : 'the control feed is silent'),
+      clock: view.clockFault,
     },
     () => ({ durability: durability.now().durability, revision: view.revision() }),
   );

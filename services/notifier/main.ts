@@ -85,7 +85,11 @@ export async function start(
 
   const health = await serveHealth(
     config.COUNTERSIGN_HEALTH_PORT,
-    { bus: () => (bus.connected() ? '' : 'the bus is away'), database: database.fault },
+    {
+      bus: () => (bus.connected() ? '' : 'the bus is away'),
+      database: database.fault,
+      'database clock': database.clockFault,
+    },
     () => ({ lag: taking.lag() }),
   );
   add('health', health.close);

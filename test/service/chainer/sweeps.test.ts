@@ -51,6 +51,7 @@ async function sweep(unknownAfterMs?: number, sweepers = 1): Promise<void> {
       pool: evidence.pool,
       database: {
         fault: () => '',
+        clockFault: () => '',
         failed: () => {},
         waitUsable: async () => true,
         close: () => {},

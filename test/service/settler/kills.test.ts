@@ -1,5 +1,5 @@
 // Eight workers as processes, killed and replaced while calls race for a ceiling: never over, and what the killed ones
-// had taken comes back. COUNTERSIGN_TEST_KILLS makes it longer.
+// had taken comes back, by two settlers that nobody asks. COUNTERSIGN_TEST_KILLS makes it longer.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,11 +13,10 @@ import { readDraws } from '#contracts/budget.ts';
 import { CONTROL_KEYS } from '#contracts/control.ts';
 import { decodeRecords } from '#contracts/record.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
-import { readMacKeys } from '#host/keys.ts';
-import { createLog } from '#host/log.ts';
+import { readConfig } from '#host/config.ts';
 
-import { addOnce } from '../../../services/budget-settler/counters.ts';
-import { settleLeases } from '../../../services/budget-settler/leases.ts';
+import { SettlerConfig } from '../../../services/budget-settler/config.ts';
+import { start as startSettler } from '../../../services/budget-settler/main.ts';
 import { ALLOW_ALL, startWorld, type World } from '../../support/world.ts';
 
 const WORKERS = 8;
@@ -28,6 +27,7 @@ const CALLERS = 24;
 let world: World;
 let capability: string;
 const workers: ChildProcess[] = [];
+const settlers: { stop: () => Promise<void> }[] = [];
 beforeAll(async () => {
   world = await startWorld({ workers: 0 });
   await world.activate(ALLOW_ALL);
@@ -35,8 +35,19 @@ beforeAll(async () => {
   const ceilings = [{ scope: 'tenant', window: 'month', calls: CEILING }];
   await world.put(CONTROL_KEYS.budgets(world.tenant), { ceilings });
   await Promise.all(Array.from({ length: WORKERS }, startProcess));
+  const config = readConfig(SettlerConfig, {
+    COUNTERSIGN_NATS_URL: world.nats.url,
+    COUNTERSIGN_NATS_PASSWORD_FILE: world.nats.passwordFile('budget-settler'),
+    COUNTERSIGN_NATS_MONITOR_URL: world.nats.monitorUrl,
+    COUNTERSIGN_MAC_KEYS_FILE: world.macKeysFile,
+    COUNTERSIGN_LOG_LEVEL: 'fatal',
+  });
+  // As they run, but for the lease, which is shorter here.
+  const options = { silentMs: 4_000, passMs: 500 };
+  settlers.push(await startSettler(config, options), await startSettler(config, options));
 }, 60_000);
 afterAll(async () => {
+  for (const settler of settlers) await settler.stop();
   for (const worker of workers) worker.kill('SIGKILL');
   await world.close();
 });
@@ -107,22 +118,8 @@ it('admits at most the ceiling through kills, and what was taken by the killed c
   expect(allowed).toBeLessThanOrEqual(inRecords);
   expect(inRecords).toBeLessThanOrEqual(CEILING);
 
-  // The lease is shorter here; the workers that live have said that nothing of theirs is open.
-  const bus = await world.bus('budget-settler');
-  const parts = {
-    bus,
-    keys: readMacKeys(world.macKeysFile),
-    add: addOnce(bus),
-    log: createLog('test', 'fatal'),
-    onGivenBack: () => undefined,
-    leaseMs: 4_000,
-  };
-  await expect
-    .poll(async () => (await settleLeases(parts), await counter()), {
-      timeout: 30_000,
-      interval: 500,
-    })
-    .toBe(inRecords);
+  // The workers that live have said that nothing of theirs is open.
+  await expect.poll(counter, { timeout: 40_000, interval: 500 }).toBe(inRecords);
   // Now the ceiling is full to the last unit, and not one beyond.
   const rest = CEILING - inRecords;
   const more = await Promise.all(Array.from({ length: 4 }, caller));

@@ -59,10 +59,11 @@ async function settler() {
     keys,
     add: addOnce(bus),
     log,
+    now: Date.now,
     onGivenBack: (more: number) => (units += more),
   };
   return {
-    pass: (leaseMs = 0) => settleLeases({ ...parts, leaseMs }),
+    pass: (silentMs = 0) => settleLeases({ ...parts, silentMs }),
     given: () => units,
   };
 }
