@@ -215,6 +215,9 @@ http: $COUNTERSIGN_NATS_MONITOR
 
 max_payload: 1MB
 write_deadline: "10s"
+# Who is cut off without a word leaves its queue group within ten seconds; the default would send it calls for minutes.
+ping_interval: "3s"
+ping_max: 2
 
 jetstream: {
   store_dir: $COUNTERSIGN_NATS_STORE
