@@ -23,6 +23,7 @@ import { register as issuer } from './commands/issuer.ts';
 import { register as kill } from './commands/kill.ts';
 import { register as mint } from './commands/mint.ts';
 import { register as mode } from './commands/mode.ts';
+import { register as notify } from './commands/notify.ts';
 import { register as operator } from './commands/operator.ts';
 import { register as policy } from './commands/policy.ts';
 import { register as rebuild } from './commands/rebuild.ts';
@@ -43,7 +44,7 @@ const GROUPS: readonly (readonly [heading: string, readonly ((program: Command) 
   ['Run it here:', [up, down, status, doctor]],
   ['As an agent:', [call, whoami, attenuate, receipt]],
   ['Stop something now:', [kill, revoke]],
-  ['Answer what waits:', [approvals]],
+  ['Answer what waits:', [approvals, notify]],
   ['Say what is allowed:', [policy, facts, mint, budget, mode, exception]],
   ['Register who and what:', [operator, issuer, agent, upstream, tools, compat]],
   ['Find out and prove:', [audit, replay, witness]],

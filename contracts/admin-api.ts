@@ -45,6 +45,7 @@ import { EXPORT_OPERATIONS } from './export-api.ts';
 import { FactSource } from './fact-source.ts';
 import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
 import { AgentClass } from './mode.ts';
+import { NOTIFY_OPERATIONS } from './notify-api.ts';
 import { PAYLOAD_OPERATIONS } from './payload-api.ts';
 import { PROOF_OPERATIONS } from './proof-api.ts';
 import { ROLLOUT_OPERATIONS } from './rollout-api.ts';
@@ -385,6 +386,7 @@ export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [
   EXPORT_OPERATIONS,
   PAYLOAD_OPERATIONS,
   APPROVAL_OPERATIONS,
+  NOTIFY_OPERATIONS,
   ROLLOUT_OPERATIONS,
 ];
 

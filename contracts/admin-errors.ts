@@ -250,6 +250,16 @@ export const ADMIN_ERRORS = {
     'The approval service does not answer; held calls stay held.',
     'Send it again; a repeated decision does no harm.',
   ),
+  'channel.not_found': row(
+    404,
+    'There is no such channel.',
+    'List them: ./countersign notify channels.',
+  ),
+  'notifier.unavailable': row(
+    503,
+    'The notifier does not answer; what was ordered is recorded and may not be done.',
+    'Order it again; a repeat does no harm.',
+  ),
   'sign_in.form': row(
     403,
     'This form is not one of your session.',

@@ -11,12 +11,13 @@ import { CHANGES } from './change.ts';
 import { ControlLeaf } from './control.ts';
 import { DecisionLeaf } from './decision.ts';
 import { HeldAsk } from './held.ts';
+import { NotifyAsk } from './notify.ts';
 import { OutcomeLeaf } from './outcome.ts';
 import { Payload } from './payload.ts';
 import { PolicyOutput } from './policy.ts';
 import { SealedCheckpoint } from './sealed.ts';
 import { STREAMS } from './streams.ts';
-import { APPROVAL_EVENTS, HEADERS, HELD_QUEUE, WORKER_QUEUE } from './subjects.ts';
+import { APPROVAL_EVENTS, HEADERS, HELD_QUEUE, NOTIFY_QUEUE, WORKER_QUEUE } from './subjects.ts';
 
 const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
@@ -36,6 +37,7 @@ const LINES: Readonly<Record<string, readonly [schema: TSchema, what: string]>> 
   'approval-leaf': [ApprovalLeaf, 'First line of an event of a held call.'],
   'approval-value': [ApprovalEventValue, 'Section `value` of such an event.'],
   'held-ask': [HeldAsk, 'What surfaces ask of approval-escalation.'],
+  'notify-ask': [NotifyAsk, 'What admin asks of the notifier.'],
   payload: [
     Payload,
     'Second line of every record: sections with the salts of their commitments. A decision has `input` (policy-input) and `evidence`, an outcome `detail`, a control event `value`, an event of a held call `value` (approval-value).',
@@ -128,6 +130,14 @@ const CHANNELS: Readonly<Record<string, Channel>> = {
     parameters: ['tenant'],
     writer: 'admin, ingress, notifier',
     readers: ['approval-escalation'],
+  },
+  notify: {
+    address: 'v1.notify.{tenant}',
+    description: `Request-reply in queue group ${NOTIFY_QUEUE}. What admin asks of, and tells, the notifier.`,
+    lines: ['notify-ask'],
+    parameters: ['tenant'],
+    writer: 'admin',
+    readers: ['notifier'],
   },
   outcomes: {
     address: 'v1.outcome.{tenant}.{shard}',

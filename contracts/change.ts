@@ -107,7 +107,7 @@ export interface ChangeEvent {
 }
 
 /** Kinds that change no state of the bucket: they stand in the chain only. */
-const STATELESS: ReadonlySet<string> = new Set(['payloads', 'read', 'session', 'alert']);
+const STATELESS: ReadonlySet<string> = new Set(['payloads', 'read', 'session', 'notices', 'alert']);
 
 /**
  * unreadable: not a control record, or a value of another shape; nobody can apply it. unknown: of a kind or action that

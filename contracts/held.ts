@@ -12,7 +12,9 @@ import {
   EditOf,
   GrantShown,
   Plan,
+  Risk,
   Surface,
+  Tier,
   Vote,
 } from './approval.ts';
 import { ThingId } from './control.ts';
@@ -92,6 +94,22 @@ export const HeldAsk = Type.Union([
   Type.Object({ ...head, ask: Type.Literal('call'), approval, principal: text(64) }, closed),
   /** The ingress: what of this principal's calls waits, newest first. */
   Type.Object({ ...head, ask: Type.Literal('mine'), principal: text(64) }, closed),
+  /** Who would decide such a call. */
+  Type.Object(
+    {
+      ...head,
+      ask: Type.Literal('plan'),
+      tool: text(128),
+      /** JSON text. */
+      arguments: text(EDIT_CHARS_MAX),
+      risk: Risk,
+      route: Type.Optional(text(64)),
+      quorum: Type.Optional(Type.Integer({ minimum: 1, maximum: 10 })),
+      /** Whom the agent would act for. */
+      person: Type.Optional(text(256)),
+    },
+    closed,
+  ),
   /** The notifier: every channel of every tier that was asked is dead. */
   Type.Object({ ...head, ask: Type.Literal('unreached'), approval }, closed),
   /** The ingress: the agent does not want it any more. */
@@ -107,6 +125,7 @@ export const HELD_ASKERS: Readonly<Record<HeldAsk['ask'], readonly string[]>> = 
   decide: ['admin', 'notifier'],
   call: ['ingress'],
   mine: ['ingress'],
+  plan: ['admin'],
   unreached: ['notifier'],
   withdraw: ['ingress'],
 };
@@ -206,6 +225,20 @@ export const DecisionAnswer = Type.Object({
 });
 export type DecisionAnswer = Static<typeof DecisionAnswer>;
 
+/** Who would decide a call, and whom to tell. No stages: nobody, and it would end at once as `no_channel`. */
+export const HeldPlan = Type.Object({
+  route: Type.String(),
+  stages: Type.Array(
+    Type.Object({
+      name: Type.String(),
+      quorum: Type.Integer(),
+      people: Type.Array(ThingId, { description: 'Operators who could say yes now.' }),
+    }),
+  ),
+  tiers: Type.Array(Tier),
+  step_up_s: Type.Integer(),
+});
+
 /** The held call itself. */
 export const HeldCall = Type.Object({
   tool: Type.String(),
@@ -260,6 +293,7 @@ export interface HeldValues {
   readonly decide: DecisionAnswer;
   readonly call: HeldCall;
   readonly mine: readonly WaitingCall[];
+  readonly plan: Static<typeof HeldPlan>;
   readonly unreached: Pick<DecisionAnswer, 'state'>;
   readonly withdraw: DecisionAnswer;
 }

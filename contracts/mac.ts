@@ -12,6 +12,7 @@ const WRITERS: readonly (readonly [subjects: RegExp, writers: readonly string[]]
   [/^\$KV\.approvals\./, ['approval-escalation']],
   [/^\$KV\.control\.signer\./, ['decision-worker']],
   [/^v1\.held\./, ['admin', 'notifier', 'ingress']],
+  [/^v1\.notify\./, ['admin']],
   [/^v1\.control\.[^.]+\.alert$/, ['admin', 'audit-chainer', 'decision-worker', 'notifier']],
   [/^v1\.control\./, ['admin']],
 ];

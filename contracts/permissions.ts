@@ -71,6 +71,7 @@ const own = (process: string) => `${inboxPrefix(process)}.>`;
 const LISTENS: Readonly<Record<string, readonly string[]>> = {
   'decision-worker': [SUBJECTS.calls],
   'approval-escalation': [SUBJECTS.helds],
+  notifier: [SUBJECTS.notifies],
   ingress: [APPROVAL_KEYS.idSubjects],
 };
 
@@ -135,6 +136,7 @@ function publishes(): Record<string, readonly string[]> {
     notifier: [
       ...consumed('notifier').flatMap(consumes),
       SUBJECTS.helds,
+      `${inboxPrefix('admin')}.>`,
       'v1.control.*.alert',
       streamInfo('CONTROL'),
     ],
@@ -151,6 +153,7 @@ function publishes(): Record<string, readonly string[]> {
     admin: [
       SUBJECTS.controls,
       SUBJECTS.helds,
+      SUBJECTS.notifies,
       streamInfo('CONTROL'),
       ...consumed('admin').flatMap(consumes),
       ...reads('control'),

@@ -13,6 +13,9 @@ export const WORKER_QUEUE = 'decision-workers';
 /** Queue group of approval-escalation. */
 export const HELD_QUEUE = 'approval-escalation';
 
+/** Queue group of the notifier. */
+export const NOTIFY_QUEUE = 'notifier';
+
 export type ControlKind =
   | 'tenant'
   | 'issuer'
@@ -33,6 +36,7 @@ export type ControlKind =
   | 'compat'
   | 'payloads'
   | 'read'
+  | 'notices'
   | 'session'
   | 'alert';
 
@@ -80,6 +84,9 @@ export const SUBJECTS = {
   /** Request-reply: what surfaces ask of, and tell, approval-escalation (contracts/held.ts). */
   held: (tenant: TenantId) => `v1.held.${tenant}`,
   helds: 'v1.held.>',
+  /** Request-reply: what admin asks of, and tells, the notifier (contracts/notify.ts). */
+  notify: (tenant: TenantId) => `v1.notify.${tenant}`,
+  notifies: 'v1.notify.>',
   batches: 'v1.decision.batch.>',
   holds: 'v1.decision.hold.>',
   control: (tenant: TenantId, kind: ControlKind) => `v1.control.${tenant}.${kind}`,

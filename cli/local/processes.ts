@@ -150,7 +150,7 @@ export const PROCESSES: ProcessTable = {
       background: true,
       env: (site) => ({
         ...bus(site, 'notifier'),
-        ...macKeys(site, 'notifier', ['notifier', 'approval-escalation']),
+        ...macKeys(site, 'notifier', ['notifier', 'approval-escalation', 'admin']),
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_notifier'),
         COUNTERSIGN_NOTIFIER_HOST: HOST,
         COUNTERSIGN_NOTIFIER_PORT: String(site.port('notifier')),

@@ -16,10 +16,10 @@ import { AdminError } from './errors.ts';
 
 /**
  * What stands in the chain only and changes no state of the bucket: somebody read a payload, or ordered what becomes of
- * it, signed in, or was given a password.
+ * it, signed in, was given a password, or had people told again.
  */
 export interface Note {
-  readonly kind: 'read' | 'payloads' | 'session';
+  readonly kind: 'read' | 'payloads' | 'session' | 'notices';
   readonly action: string;
   readonly target: string;
   readonly value: Json;

@@ -25,6 +25,7 @@ import type { Deps } from './deps.ts';
 import { driller } from './drill.ts';
 import { exportReads } from './export-reads.ts';
 import { exportRoutes } from './exports.ts';
+import { notifyAsker, notifyRoutes } from './notify.ts';
 import { authenticator, operatorsOf } from './operators.ts';
 import { placeOfPages } from './page/requests.ts';
 import { pageRoutes } from './page/routes.ts';
@@ -97,6 +98,7 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
       proofRoutes(audit?.proofs),
       exportRoutes(audit?.exports),
       payloadRoutes(audit?.payloads),
+      notifyRoutes(notifyAsker(signedRequester(bus, secrets.macKeys)), held),
       approvalRoutes(held, desk),
       rolloutRoutes(audit?.seen),
     ];

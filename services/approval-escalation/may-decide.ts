@@ -79,20 +79,33 @@ export function asksForItself(
   return [...person].some((one) => namesOf(one).some((name) => asking.has(name)));
 }
 
+interface AskedFor {
+  readonly tenant: TenantId;
+  readonly requester: Requester;
+}
+
 /** How many people could say yes in a stage: without enough of them a call would wait for nobody. */
 export function eligible(
   operators: Operators,
   stage: Pick<Stage, 'approvers'>,
-  { tenant, requester }: { readonly tenant: TenantId; readonly requester: Requester },
+  of: AskedFor,
 ): number {
+  return new Set(approversOf(operators, stage, of).map(peopleOf(operators))).size;
+}
+
+/** The operators who could say yes in a stage, several of whom may be one person. */
+export function approversOf(
+  operators: Operators,
+  stage: Pick<Stage, 'approvers'>,
+  { tenant, requester }: AskedFor,
+): readonly Operator[] {
   const people = peopleOf(operators);
-  const could = [...operators.values()].filter(
+  return [...operators.values()].filter(
     (operator) =>
       hasRoleFor(operator, 'approve', tenant) &&
       isOfStage(operator.id, stage) &&
       !asksForItself(people(operator), requester),
   );
-  return new Set(could.map(people)).size;
 }
 
 const isOfStage = (id: string, { approvers }: Pick<Stage, 'approvers'>): boolean =>

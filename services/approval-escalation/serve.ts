@@ -16,6 +16,7 @@ import type { Bus, Msg } from '#host/nats.ts';
 
 import { type DecideParts, decideHeld, withdrawHeld } from './decide.ts';
 import { readLeaf, readPayload } from './hold.ts';
+import { planOfCall } from './plan.ts';
 import { itemOf, previewOf } from './preview.ts';
 import { take } from './steps.ts';
 import { listGrants } from './store-edits.ts';
@@ -68,7 +69,7 @@ async function answerTo(message: Msg, reply: string, parts: ServeParts): Promise
   return answer(parts, tenant, ask);
 }
 
-function answer(parts: ServeParts, tenant: TenantId, ask: HeldAsk): Promise<HeldReply> {
+async function answer(parts: ServeParts, tenant: TenantId, ask: HeldAsk): Promise<HeldReply> {
   switch (ask.ask) {
     case 'list':
       return list(parts, tenant, ask);
@@ -84,6 +85,8 @@ function answer(parts: ServeParts, tenant: TenantId, ask: HeldAsk): Promise<Held
       return waitingOf(parts, tenant, ask);
     case 'withdraw':
       return withdrawHeld(parts, tenant, ask);
+    case 'plan':
+      return planOfCall(parts, tenant, ask);
     case 'unreached':
       return strandHeld(parts, tenant, ask);
   }

@@ -10,6 +10,7 @@ import { type ApprovalSummary, Risk } from '#contracts/approval.ts';
 import { ToolName } from '#contracts/call.ts';
 import { ThingId } from '#contracts/control.ts';
 import { TENANT_PATTERN } from '#contracts/ids.ts';
+import { ChannelKind } from '#contracts/notify.ts';
 import { ConfigError } from '#host/config.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -17,10 +18,7 @@ const closed = { additionalProperties: false } as const;
 const Channel = Type.Object(
   {
     name: ThingId,
-    kind: Type.Unsafe<'slack' | 'webhook' | 'pagerduty' | 'teams'>({
-      type: 'string',
-      enum: ['slack', 'webhook', 'pagerduty', 'teams'],
-    }),
+    kind: ChannelKind,
     /** Base address of the vendor's API; teams: none, its address is a secret. */
     url: Type.Optional(Type.String({ maxLength: 2_048 })),
     /** Slack: id of the conversation. */

@@ -6,7 +6,7 @@ import { HostConfig, Port, SecretFile } from '#host/config.ts';
 export const NotifierConfig = Type.Object({
   ...HostConfig,
   COUNTERSIGN_MAC_KEYS_FILE: SecretFile(
-    'JSON object with MAC keys, base64: its own, and that of approval-escalation.',
+    'JSON object with MAC keys, base64: its own, and those of approval-escalation and admin.',
   ),
   COUNTERSIGN_DATABASE_URL_FILE: SecretFile(
     'File with the database URL of the role countersign_notifier.',

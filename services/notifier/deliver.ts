@@ -129,7 +129,10 @@ async function send(parts: DeliverParts, notice: Claimed): Promise<Sent> {
   const { pool, channels, post, now } = parts;
   const { tenant, standing, unsure } = notice;
   const channel = channels.of(tenant, notice.channel);
-  if (channel === undefined) return { is: 'never', fault: 'there is no such channel' };
+  if (channel === undefined) {
+    if (notice.kind === 'ask') return { is: 'never', fault: 'there is no such channel' };
+    return { is: 'sent', posted: false, as: { covered: [notice], calls: [], standing: undefined } };
+  }
   const vendor: Vendor = VENDORS[channel.kind];
   const within = vendor.groups
     ? inMessage(notice, await readMessage(pool, notice))

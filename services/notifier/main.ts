@@ -22,6 +22,7 @@ import { type DeliverParts, startDelivery } from './deliver.ts';
 import { listen } from './http.ts';
 import { intake } from './intake.ts';
 import { poster, type Resolve } from './outgoing.ts';
+import { serveNotify } from './serve.ts';
 import { startWatch } from './watch.ts';
 
 const WRITER = 'notifier';
@@ -44,7 +45,7 @@ export async function start(
   const log = createLog(WRITER, config.COUNTERSIGN_LOG_LEVEL);
   const keys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
   const key = keys.get(WRITER)?.[0];
-  const missing = [WRITER, APPROVAL_WRITER].filter((writer) => !keys.has(writer));
+  const missing = [WRITER, APPROVAL_WRITER, 'admin'].filter((writer) => !keys.has(writer));
   if (key === undefined || missing.length > 0)
     throw new ConfigError([`MAC keys: none of ${missing.join(', ')}`]);
   const channels = readChannels(
@@ -74,6 +75,8 @@ export async function start(
   const taking = consume(bus, 'notify-approvals', options, intake(parts, delivering.wake));
   add('events', taking.stop);
   const alert = alertRaiser(recordPublisher(bus, keys), Date.now);
+  const serving = serveNotify(bus, { ...parts, wake: delivering.wake });
+  add('requests', serving.drain);
   add('watch', startWatch({ ...parts, alert }).close);
   add('database watch', database.close);
   const callbacks = answerCallback(parts);

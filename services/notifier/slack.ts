@@ -16,6 +16,7 @@ import {
 } from './vendor.ts';
 import {
   factsOf,
+  headingOf,
   isEnd,
   quoted,
   shown,
@@ -81,7 +82,7 @@ function message(notice: Notice, around: Around) {
   return {
     text: escaped(shown(text, 300)),
     blocks: [
-      { type: 'header', text: plain(`Approval needed (${summary.risk} risk)${count}`) },
+      { type: 'header', text: plain(`${headingOf(summary)}${count}`) },
       ...(many ? manyCalls(calls, around) : oneCall(calls[0] ?? notice, around)),
       { type: 'context', elements: [UNTRUSTED, ...repeated].map(plain) },
     ],

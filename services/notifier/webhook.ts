@@ -12,6 +12,7 @@ import {
   webhookKey,
   webhookSignature,
 } from './vendor.ts';
+import { TEST_TOOL } from './words.ts';
 
 export const webhook: Vendor = {
   groups: false,
@@ -20,7 +21,7 @@ export const webhook: Vendor = {
     const key = webhookKey(await secret('secret'));
     if (key === undefined) throw new NoSecret('no secret of the form whsec_');
     const body = JSON.stringify({
-      type: `approval.${notice.event.event}`,
+      type: isTest(notice) ? 'channel.test' : `approval.${notice.event.event}`,
       timestamp: new Date(notice.event.at).toISOString(),
       data: {
         ...dataOf(notice, link(notice.approval)),
@@ -49,6 +50,8 @@ export const webhook: Vendor = {
       : result;
   },
 };
+
+const isTest = ({ event }: Notice): boolean => event.value.summary.tool === TEST_TOOL;
 
 const dataOf = ({ event, repeat }: Notice, link: string) => ({
   ...event.value.summary,

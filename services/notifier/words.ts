@@ -55,9 +55,16 @@ export function factsOf(summary: ApprovalSummary): (readonly [label: string, tex
   ];
 }
 
+/** Stands in the place of a tool in test messages; no tool has a space in its name. */
+export const TEST_TOOL = 'test message';
+
+/** What the message is about, in a few words of our own. */
+export const headingOf = ({ tool, risk }: ApprovalSummary): string =>
+  tool === TEST_TOOL ? 'Test message' : `Approval needed (${risk} risk)`;
+
 /** One line that names the call. */
-export const titleOf = ({ tool, risk }: ApprovalSummary): string =>
-  `Approval needed (${risk} risk): ${shown(tool, 80)}`;
+export const titleOf = (summary: ApprovalSummary): string =>
+  `${headingOf(summary)}: ${shown(summary.tool, 80)}`;
 
 /** Stands at everything that an agent may have written. */
 export const UNTRUSTED = 'Quoted text comes from the agent and is not verified.';

@@ -94,3 +94,18 @@ it('a grant ends when somebody revokes it', async () => {
   expect(await grants()).toEqual([]);
   expect(await live.verify()).toBeUndefined();
 }, 120_000);
+
+it('whoever runs it sees how channels are, tests one, and sees who would be asked', async () => {
+  const notify = (...args: readonly string[]) => countersign('grace', 'notify', ...args);
+  const started = async () => notify('channels');
+  await expect.poll(started, { timeout: 20_000 }).toMatch(/team-chat +slack +C\w+ +works/);
+  expect(await notify('test', 'team-chat')).toContain('sent; look whether it arrived');
+  expect(await notify('test', 'nowhere')).toContain('There is no such channel.');
+  expect(await notify('dead')).toContain('nothing is dead');
+  expect(await notify('replay', '--channel', 'team-chat')).toContain('0 will be sent again');
+  const asked = await notify('routes', 'refund_order', '--person', 'ada', '--arguments', '{"a":1}');
+  expect(asked).toMatch(/stage 1: 1 of grace\n {2}at once tier 1: team-chat/);
+  const events = () => countersign('ada', 'audit', 'list', '--kind', 'control.notices');
+  await expect.poll(events, { timeout: 20_000 }).toMatch(/test[^]*replay/);
+  expect(await live.verify()).toBeUndefined();
+}, 120_000);

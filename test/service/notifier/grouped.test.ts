@@ -3,6 +3,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { CONTROL_KEYS } from '#contracts/control.ts';
+import { type NotifyAsk, type NotifyReply, parseNotifyReply } from '#contracts/notify.ts';
+import { SUBJECTS } from '#contracts/subjects.ts';
+import { readMacKeys } from '#host/keys.ts';
+import { type SignedRequest, signedRequester } from '#host/signed-request.ts';
 import { eventually } from '#test/support/approvals.ts';
 import { buttonsOf, type FakeSlack, startFakeSlack } from '#test/support/fake-slack.ts';
 import { type Notifying, startNotifying } from '#test/support/notifier.ts';
@@ -11,6 +15,7 @@ const SIGNING = 'a-signing-secret';
 let slack: FakeSlack;
 let all: Notifying;
 let port: number;
+let request: SignedRequest;
 beforeAll(async () => {
   slack = await startFakeSlack({ token: 'xoxb-1', signingSecret: SIGNING });
   const chat = { kind: 'slack', url: slack.api };
@@ -32,10 +37,12 @@ beforeAll(async () => {
   await all.held.world.put(CONTROL_KEYS.routes(all.held.world.tenant), {
     routes: [
       { name: 'lost', ...lost },
-      { name: 'chat', match: { risks: ['low'] } },
+      { name: 'chat', match: { risks: ['low'] }, tiers: [{ channels: ['team', 'broken'] }] },
     ],
   });
   ({ port } = await all.startNotifier());
+  const { world } = all.held;
+  request = signedRequester(await world.bus('admin'), readMacKeys(world.macKeysFile));
 }, 120_000);
 afterAll(async () => {
   await all?.close();
@@ -48,6 +55,11 @@ const click = async (ts: string, action: string, approval: string): Promise<numb
   const { body, headers } = slack.click(ts, action, 'U0GRACE', approval);
   const url = `http://127.0.0.1:${port}/v1/callbacks/slack/${all.held.world.tenant}/team`;
   return (await fetch(url, { method: 'POST', headers, body })).status;
+};
+type Ask<Name extends NotifyAsk['ask']> = Omit<Extract<NotifyAsk, { ask: Name }>, 'v' | 'at'>;
+const ask = async <Name extends NotifyAsk['ask']>(what: Ask<Name>): Promise<NotifyReply<Name>> => {
+  const body = JSON.stringify({ v: 1, at: Date.now(), ...what });
+  return parseNotifyReply<Name>(await request(SUBJECTS.notify(all.held.world.tenant), body));
 };
 const alerts = async () => {
   const rows = await all.held.query<{ entry: string }>(
@@ -64,7 +76,7 @@ describe('twelve similar calls', () => {
     );
     const messages = slack.messages();
     expect(messages.map(({ text }) => /\((\d+) similar/.exec(text)?.[1])).toEqual(['10', '2']);
-    expect(slack.refused).toEqual([]);
+    expect(slack.refused.filter((error) => error !== 'invalid_auth')).toEqual([]);
     const [first] = messages;
     expect(buttonsOf(first).map(({ action_id: id }) => id)).toEqual(
       Array.from({ length: 10 }, () => ['approve', 'deny', 'open']).flat(),
@@ -108,4 +120,64 @@ describe('a call whose every channel is dead', () => {
       new Set(['channel_down,broken', 'channel_down,nowhere', `nobody_reached,${lost}`]),
     );
   }, 60_000);
+});
+
+describe('what an operator can do', () => {
+  it('see how channels are and what is dead', async () => {
+    const channels = await eventually(async () => {
+      const found = await ask<'channels'>({ ask: 'channels' });
+      return found.ok && found.value.items[1]?.due === 0 ? found : undefined;
+    });
+    const states = channels.ok
+      ? channels.value.items.map(({ name, down, fault, dead }) => [name, down, fault, dead])
+      : [];
+    expect(states).toEqual([
+      ['team', false, '', 0],
+      ['broken', true, 'Slack: invalid_auth', 13],
+    ]);
+    const dead = await ask<'list'>({ ask: 'list', state: 'dead', limit: 2, before: 0 });
+    const seen = dead.ok ? [dead.value.items[0], dead.value.more] : [];
+    expect(seen).toEqual([
+      expect.objectContaining({ kind: 'ask', event: 'reached', tool: 'refund_order' }),
+      true,
+    ]);
+  });
+
+  it('send a test, which nobody can decide by', async () => {
+    const test = (channel: string) => ask<'test'>({ ask: 'test', channel, by: 'ada' });
+    expect(await test('team')).toEqual({ ok: true, value: { sent: true, fault: '' } });
+    expect(await test('broken')).toEqual({
+      ok: true,
+      value: { sent: false, fault: 'Slack: invalid_auth' },
+    });
+    expect(await test('nobody')).toEqual({ ok: false, fault: 'not_found' });
+    const [message] = messagesWith('Test message');
+    expect(buttonsOf(message).map(({ action_id: id }) => id)).toEqual(['open']);
+  });
+
+  it('send dead letters again, once the channel works, for calls that still wait', async () => {
+    await all.secret('broken', 'token', 'xoxb-1');
+    expect(await ask<'replay'>({ ask: 'replay', of: { channel: 'broken' } })).toEqual({
+      ok: true,
+      value: { replayed: 10, over: 3 },
+    });
+    const arrived = () => slack.messages().filter(({ channel }) => channel === 'C0LOST');
+    await eventually(async () => (arrived().length === 2 ? true : undefined));
+    expect(new Set(arrived().map(({ text }) => /\((\d+) similar/.exec(text)?.[1]))).toEqual(
+      new Set(['8', '2']),
+    );
+    await eventually(async () => {
+      const raised = (await alerts()).map(String);
+      return raised.includes('channel_works,broken') ? true : undefined;
+    });
+  });
+
+  it('only with a request of now', async () => {
+    const { world } = all.held;
+    const old = JSON.stringify({ v: 1, at: Date.now() - 60_000, ask: 'channels' });
+    expect(parseNotifyReply(await request(SUBJECTS.notify(world.tenant), old))).toEqual({
+      ok: false,
+      fault: 'malformed',
+    });
+  });
 });

@@ -64,7 +64,7 @@ describe('the table of processes', () => {
         'keys for audit-chainer: ingress decision-worker audit-chainer admin approval-escalation notifier',
       'approval-escalation':
         'keys for approval-escalation: approval-escalation decision-worker admin ingress notifier',
-      notifier: 'keys for notifier: notifier approval-escalation',
+      notifier: 'keys for notifier: notifier approval-escalation admin',
       'decision-worker': 'keys for decision-worker: decision-worker approval-escalation',
       'budget-settler': 'keys for budget-settler: decision-worker ingress',
       shop: undefined,

@@ -1,0 +1,95 @@
+/** The admin API's part about telling people: channels, notices, dead letters, and who would be asked about a call. */
+import { Type } from 'typebox';
+
+import type { Operation } from './admin-api.ts';
+import { Risk } from './approval.ts';
+import { ToolName } from './call.ts';
+import { HeldPlan } from './held.ts';
+import type { JsonObject } from './json.ts';
+import { ChannelItem, NoticeItem, NoticeSelection, Replayed, Tested } from './notify.ts';
+
+const closed = { additionalProperties: false } as const;
+const TENANT = '/v1/tenants/{tenant}';
+
+export const NOTIFY_OPERATIONS = {
+  listChannels: {
+    method: 'GET',
+    path: `${TENANT}/channels`,
+    role: 'viewer',
+    summary: 'The channels of a tenant, whether each works, and how much waits or is dead there.',
+    status: 200,
+    query: [],
+    body: undefined,
+    answer: Type.Object({ items: Type.Array(ChannelItem) }),
+  },
+  testChannel: {
+    method: 'POST',
+    path: `${TENANT}/channels/{id}/test`,
+    role: 'operator',
+    summary: 'Send a message to a channel that says it is a test. It is an event in the chain.',
+    status: 200,
+    query: [],
+    body: Type.Object({}, closed),
+    answer: Tested,
+  },
+  listNotices: {
+    method: 'GET',
+    path: `${TENANT}/notices`,
+    role: 'viewer',
+    summary:
+      'What people were told about held calls, newest first: of a `state` (due, sent, dead; default all), at most `limit`, below position `before`.',
+    status: 200,
+    query: ['state', 'limit', 'before'],
+    body: undefined,
+    answer: Type.Object({ items: Type.Array(NoticeItem), more: Type.Boolean() }),
+  },
+  replayNotices: {
+    method: 'POST',
+    path: `${TENANT}/notices/replay`,
+    role: 'operator',
+    summary:
+      'Send dead letters again, but for those that ask about calls which do not wait any more. It is an event in the chain.',
+    status: 200,
+    query: [],
+    body: NoticeSelection,
+    answer: Replayed,
+  },
+  planApproval: {
+    method: 'POST',
+    path: `${TENANT}/routes/plan`,
+    role: 'viewer',
+    summary: 'Who would decide a call like this, and who would be told when. Holds nothing.',
+    status: 200,
+    query: [],
+    body: Type.Object(
+      {
+        tool: ToolName,
+        arguments: Type.Optional(
+          Type.Unsafe<JsonObject>({ type: 'object', additionalProperties: true }),
+        ),
+        risk: Type.Optional(Risk),
+        route: Type.Optional(Type.String({ maxLength: 64, description: 'That the policy names.' })),
+        quorum: Type.Optional(Type.Integer({ minimum: 1, maximum: 10 })),
+        person: Type.Optional(
+          Type.String({ maxLength: 256, description: 'Whom the agent acts for: cannot approve.' }),
+        ),
+      },
+      closed,
+    ),
+    answer: Type.Object({
+      ...HeldPlan.properties,
+      tiers: Type.Array(
+        Type.Object({
+          ...HeldPlan.properties.tiers.items.properties,
+          channels: Type.Array(
+            Type.Object({
+              name: Type.String(),
+              kind: Type.String({ description: 'Empty: there is no such channel.' }),
+              down: Type.Boolean(),
+            }),
+          ),
+        }),
+      ),
+    }),
+  },
+} as const satisfies Readonly<Record<string, Operation>>;
