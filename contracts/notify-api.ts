@@ -11,6 +11,7 @@ import { ChannelItem, NoticeItem, NoticeSelection, Replayed, Tested } from './no
 const closed = { additionalProperties: false } as const;
 const TENANT = '/v1/tenants/{tenant}';
 
+/** Operations about telling people. */
 export const NOTIFY_OPERATIONS = {
   listChannels: {
     method: 'GET',

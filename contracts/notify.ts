@@ -14,15 +14,20 @@ const Instant = Type.Integer({ minimum: 0 });
 
 /** A request that is older, or from further ahead, is refused. */
 export const NOTIFY_ASK_AGE_MS = 30_000;
+/** Most notices of one page. */
 export const NOTICE_PAGE_MAX = 200;
 
+/** What a channel leads to. */
 export const CHANNEL_KINDS = ['slack', 'webhook', 'pagerduty', 'teams'] as const;
+/** One of them. */
 export const ChannelKind = Type.Unsafe<(typeof CHANNEL_KINDS)[number]>({
   type: 'string',
   enum: [...CHANNEL_KINDS],
 });
 
+/** due: it waits, or is tried again. sent: the vendor took it. dead: it is not tried any more. */
 export const NOTICE_STATES = ['due', 'sent', 'dead'] as const;
+/** One of them. */
 export const NoticeState = Type.Unsafe<(typeof NOTICE_STATES)[number]>({
   type: 'string',
   enum: [...NOTICE_STATES],
@@ -41,6 +46,7 @@ export type NoticeSelection = Static<typeof NoticeSelection>;
 
 const head = { v: Type.Literal(1), at: Instant };
 
+/** What admin may ask. */
 export const NotifyAsk = Type.Union([
   /** The tenant's channels; with `tool` and `risk` also which of them want such a call. */
   Type.Object(
@@ -108,6 +114,7 @@ export type NoticeItem = Static<typeof NoticeItem>;
 export const Replayed = Type.Object({ replayed: Type.Integer(), over: Type.Integer() });
 export type Replayed = Static<typeof Replayed>;
 
+/** Whether the vendor took a test message. */
 export const Tested = Type.Object({
   sent: Type.Boolean(),
   fault: Type.String({ description: 'Empty when it was sent.' }),
@@ -117,6 +124,7 @@ export type Tested = Static<typeof Tested>;
 /** not_found: no such channel. unavailable: nothing happened; again later. */
 export type NotifyFault = 'not_found' | 'malformed' | 'unavailable';
 
+/** Value of the answer to each ask. */
 export interface NotifyValues {
   readonly channels: { readonly items: ChannelItem[] };
   readonly list: { readonly items: NoticeItem[]; readonly more: boolean };
@@ -124,6 +132,7 @@ export interface NotifyValues {
   readonly test: Tested;
 }
 
+/** Answer to an ask. */
 export type NotifyReply<Ask extends NotifyAsk['ask'] = NotifyAsk['ask']> =
   | { readonly ok: true; readonly value: NotifyValues[Ask] }
   | { readonly ok: false; readonly fault: NotifyFault };

@@ -28,7 +28,7 @@ type Plan = Static<typeof NOTIFY_OPERATIONS.planApproval.answer>;
 
 export function register(program: Command): void {
   const notify = addGroup(program, 'notify', {
-    summary: 'Whom people are told by: channels, dead letters, tests, and who would be asked.',
+    summary: 'Tell people: channels, dead letters, tests, who would be asked.',
     examples: [
       ['./countersign notify channels', 'which there are, and whether they work'],
       ['./countersign notify dead', 'what never arrived'],
