@@ -94,13 +94,13 @@ export interface Caller {
 
 /** Headers with identity and capability of an agent: those given, else the demo's. Throws CliError. */
 export function callerOf({ identityFile, capabilityFile }: Caller): Record<string, string> {
-  const { demo } = localState() ?? {};
+  const state = localState();
+  const demo = state?.demo;
   const identity = identityFile ?? demo?.identity_token_file;
   if (identity === undefined) {
-    throw new CliError('Who calls?', {
-      exitCode: EXIT.misuse,
-      help: 'add --identity-file FILE, or start the demo: npm run up',
-    });
+    throw state === undefined
+      ? new CliError('The system is not running.', { help: 'npm run up' })
+      : new CliError('Who calls?', { exitCode: EXIT.misuse, help: 'add --identity-file FILE' });
   }
   const capability =
     capabilityFile ?? (identityFile === undefined ? demo?.capability_file : 'none');

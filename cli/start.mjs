@@ -97,7 +97,10 @@ async function handOver(node, args) {
 
 function run(command, args, onSpawn = () => {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: 'inherit' });
+    // Compiled code is kept, as by ./countersign.
+    const cache = join(root, 'node_modules', '.cache', 'countersign');
+    const env = { NODE_COMPILE_CACHE: cache, ...process.env };
+    const child = spawn(command, args, { cwd: root, stdio: 'inherit', env });
     child.once('error', reject);
     child.once('exit', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
     onSpawn(child);

@@ -14,6 +14,7 @@ import {
   showHash,
   verifyChain,
 } from '#contracts/chain.ts';
+import { runs } from '#test/support/runs.ts';
 import { readVectors } from '#test/support/vectors.ts';
 
 interface Vector {
@@ -85,7 +86,7 @@ describe('properties', () => {
         };
         expect(verifyChain('acme', rows, head)).toMatchObject({ sequence: place + 1 });
       }),
-      { numRuns: 2_000 },
+      runs(2_000),
     );
   });
 

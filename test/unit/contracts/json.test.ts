@@ -12,6 +12,8 @@ import {
   type Json,
   type JsonLimits,
 } from '#contracts/json.ts';
+import { anyCharacter } from '#test/support/any-character.ts';
+import { runs } from '#test/support/runs.ts';
 import { readVectors } from '#test/support/vectors.ts';
 
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -132,10 +134,10 @@ const anyJson: fc.Arbitrary<Json> = fc.letrec<{ value: Json }>((tie) => ({
     fc.constantFrom(null, true, false),
     fc.double({ noNaN: true, noDefaultInfinity: true }).filter(isIJsonNumber),
     fc.maxSafeInteger(),
-    fc.string({ unit: 'binary' }),
+    fc.string({ unit: anyCharacter }),
     fc.array(tie('value'), { maxLength: 5 }),
     fc.dictionary(
-      fc.string({ unit: 'binary', maxLength: 8 }).filter((name) => !FORBIDDEN.has(name)),
+      fc.string({ unit: anyCharacter, maxLength: 8 }).filter((name) => !FORBIDDEN.has(name)),
       tie('value'),
       { maxKeys: 6, noNullPrototype: true },
     ),
@@ -177,7 +179,7 @@ describe('properties', () => {
       fc.property(anyJson, (value) => {
         expect(parse(canonical(value))).toEqual(noNegativeZero(value));
       }),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });
 
@@ -187,7 +189,7 @@ describe('properties', () => {
         const once = canonical(parse(JSON.stringify(value, null, indent)));
         expect(canonical(parse(once))).toBe(once);
       }),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });
 
@@ -207,7 +209,7 @@ describe('properties', () => {
         else if (ours.code === 'syntax')
           expect(() => JSON.parse(text) as Json).toThrow(SyntaxError);
       }),
-      { numRuns: 3000 },
+      runs(3000),
     );
   });
 
@@ -217,7 +219,7 @@ describe('properties', () => {
         const result = attempt(bytes);
         if ('offset' in result) expect(result.offset).toBeLessThanOrEqual(bytes.length);
       }),
-      { numRuns: 2000 },
+      runs(2000),
     );
   });
 });

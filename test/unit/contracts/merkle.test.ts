@@ -16,6 +16,7 @@ import {
   verifyConsistency,
   verifyInclusion,
 } from '#contracts/merkle.ts';
+import { runs } from '#test/support/runs.ts';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
@@ -163,7 +164,7 @@ describe('any tree', () => {
         ];
         expect(wrong.map(verifyInclusion)).toEqual(wrong.map(() => false));
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 
@@ -185,7 +186,7 @@ describe('any tree', () => {
         ];
         expect(wrong.map(verifyConsistency)).toEqual(wrong.map(() => false));
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 

@@ -7,6 +7,7 @@ import { callHash } from '#contracts/call-hash.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import { payloadFault } from '#contracts/payload.ts';
 import { sealPayload, sha256 } from '#contracts/record.ts';
+import { runs } from '#test/support/runs.ts';
 
 const salt = () => randomBytes(16).toString('hex');
 
@@ -108,7 +109,7 @@ describe('payloadFault', () => {
         bytes[which % bytes.length]! ^= flip;
         expect(payloadFault(sound.leaf, bytes.toString('utf8'))).not.toBe('');
       }),
-      { numRuns: 2_000 },
+      runs(2_000),
     );
   });
 

@@ -10,6 +10,7 @@ import { ROWS_FILE } from '#contracts/export.ts';
 import { NOTE_ED25519, showVerifierKey, verifierKeyOf } from '#contracts/note.ts';
 import { verifyExport } from '#contracts/verify-export.ts';
 import { filesOf } from '#test/support/owned-log.ts';
+import { runs } from '#test/support/runs.ts';
 import {
   AT,
   FILES,
@@ -80,7 +81,7 @@ describe('tampering is told', () => {
           );
         },
       ),
-      { numRuns: 300 },
+      runs(300),
     );
   });
 });

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { attenuate as narrow, mintCapability, verifyCapability } from '#contracts/capability.ts';
 import type { Caveat } from '#contracts/capability/caveats.ts';
 import { anyCapabilityText, anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
+import { runs } from '#test/support/runs.ts';
 import { readVectors } from '#test/support/vectors.ts';
 import toolPatterns from '#test/vectors/capabilities/tool-patterns.json' with { type: 'json' };
 
@@ -93,7 +94,7 @@ test.each(toolPatterns)('the pattern $pattern can be stated: $matches', ({ patte
   expect(fault(() => attenuate(ROOT, { tools: [pattern] }))).toBe(expected);
 });
 
-test('2,000 random chains are those of contracts, and are verified', () => {
+test('random chains are those of contracts, and are verified', () => {
   const chains = fc.tuple(
     fc.array(anyCaveat, { maxLength: 4 }),
     fc.array(anyCaveat, { maxLength: 6 }),
@@ -105,7 +106,7 @@ test('2,000 random chains are those of contracts, and are verified', () => {
       expect(child).toBe(narrow(root, added));
       expect(verifyCapability(child, [KEY])).toMatchObject({ ok: true });
     }),
-    { numRuns: 2_000 },
+    runs(2_000),
   );
 });
 
@@ -116,7 +117,7 @@ test('any text is a capability for both or for neither', () => {
       const there = fault(() => attenuateByContracts(token)) === undefined;
       expect(here).toBe(there);
     }),
-    { numRuns: 2_000 },
+    runs(2_000),
   );
 });
 

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import { modeLifts } from '#contracts/mode.ts';
 import { type Reason, REASONS, reasonSpec } from '#contracts/reasons.ts';
+import { runs } from '#test/support/runs.ts';
 
 import {
   block,
@@ -165,7 +166,7 @@ describe('decide with a refusal that is lifted', () => {
         const stands = Object.values(codesHere).some((one) => !reasonSpec(one).liftable);
         expect(verdict).toBe(stands ? 'block' : 'allow');
       }),
-      { numRuns: 2_000 },
+      runs(2_000),
     );
   });
 });

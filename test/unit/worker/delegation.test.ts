@@ -9,6 +9,7 @@ import { judgeCaveats } from '#contracts/capability/judge.ts';
 import type { Agent, StandingGrant } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import { anyCall, anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
+import { runs } from '#test/support/runs.ts';
 
 import {
   capabilityCheck,
@@ -65,7 +66,7 @@ describe('a chain of standing grants', () => {
         const alone = actors.every((actor) => allowed([actor]));
         expect(allowed(actors)).toBe(alone);
       }),
-      { numRuns: 3_000 },
+      runs(3_000),
     );
   });
 
@@ -146,7 +147,7 @@ describe('a capability handed down', () => {
           parent = asParent;
         }
       }),
-      { numRuns: 1_000 },
+      runs(1_000),
     );
   });
 

@@ -3,6 +3,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
+import { runs } from '#test/support/runs.ts';
+
 import { windowAt } from '../../../services/decision-worker/checks/windows.ts';
 
 const shown = (window: Parameters<typeof windowAt>[0], at: string, zone = 'UTC') => {
@@ -124,7 +126,7 @@ describe('windowAt', () => {
         const next = windowAt(window as 'day', end, zone);
         return start <= at && at < end && next.start === end;
       }),
-      { numRuns: 5_000 },
+      runs(5_000),
     );
   });
 });
