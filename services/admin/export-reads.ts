@@ -155,7 +155,6 @@ interface PageRow {
   readonly sequence: number;
   readonly entry: string;
   readonly hash: Uint8Array;
-  readonly prev: Uint8Array | null;
   readonly payload: string | null;
 }
 
@@ -167,10 +166,8 @@ async function pageOf(
   const { tenant, last, filters, payloads, completeness } = header;
   const selection = completeness === 'selection';
   const { rows } = await database.query<PageRow>(
-    `select c.sequence, c.entry, c.hash,
-       ${selection ? 'before.hash' : 'null::bytea'} as prev, ${payloads ? 'p.body' : 'null::text'} as payload
+    `select c.sequence, c.entry, c.hash, ${payloads ? 'p.body' : 'null::text'} as payload
      from chain_rows c
-       ${selection ? 'left join chain_rows before on before.tenant = c.tenant and before.sequence = c.sequence - 1' : ''}
        ${payloads ? 'left join payloads p on p.tenant = c.tenant and p.sequence = c.sequence' : ''}
      where c.tenant = $1 and c.sequence > $2 and c.sequence <= $3
        and ($4::text is null or c.agent = $4) and ($5::text is null or c.verdict = $5)
@@ -180,13 +177,32 @@ async function pageOf(
   // A page that is not full is the last: nothing else fits, or the tail is gone, which the verifier sees.
   const through = rows.length < PAGE_ROWS ? last : (rows.at(-1)?.sequence ?? last);
   const proofs = selection ? await proofsOf(database, header, rows) : [];
-  const page = rows.map(({ entry, hash, prev, payload }, at): ExportRow => ({
+  const before = selection ? await hashesBefore(database, tenant, rows) : new Map<number, string>();
+  const page = rows.map(({ sequence, entry, hash, payload }, at): ExportRow => ({
     entry,
     hash: showHash(hash),
-    ...(selection ? { prev: showHash(prev ?? FIRST_PREV), proof: proofs[at] } : {}),
+    ...(selection
+      ? { prev: before.get(sequence - 1) ?? showHash(FIRST_PREV), proof: proofs[at] }
+      : {}),
     ...(payloads ? { payload } : {}),
   }));
   return { rows: page, through };
+}
+
+/**
+ * By sequence, the hashes of the rows before these. A look of its own: under row-level security a join on `sequence - 1`
+ * reads the whole chain, for the subtraction might tell of rows that are not the tenant's.
+ */
+async function hashesBefore(
+  database: Database,
+  tenant: string,
+  rows: readonly PageRow[],
+): Promise<ReadonlyMap<number, string>> {
+  const found = await database.query<{ sequence: number; hash: Uint8Array }>(
+    'select sequence, hash from chain_rows where tenant = $1 and sequence = any($2::bigint[])',
+    [tenant, rows.map(({ sequence }) => sequence - 1)],
+  );
+  return new Map(found.rows.map(({ sequence, hash }) => [sequence, showHash(hash)]));
 }
 
 async function proofsOf(
