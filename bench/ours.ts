@@ -39,6 +39,8 @@ export interface Ours {
   /** Calls under two ceilings, each with an id that its caller gave. */
   readonly limited: Requests;
   readonly tenants: readonly TenantId[];
+  /** Both are asked for each call. */
+  readonly floor: NamedBundle;
   readonly policy: NamedBundle;
   readonly pids: () => Pids;
   readonly stop: () => Promise<void>;
@@ -110,8 +112,18 @@ async function fill(
     ],
     callIds: true,
   });
-  await activateFloor(writer);
-  return { operator, operatorOptions, writer, provider, plain, limited, tenants: TENANTS, policy };
+  const floor = await activateFloor(writer);
+  return {
+    operator,
+    operatorOptions,
+    writer,
+    provider,
+    plain,
+    limited,
+    tenants: TENANTS,
+    floor,
+    policy,
+  };
 }
 
 /** The policy input of the last recorded decision, as canonical JSON. */

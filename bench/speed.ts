@@ -88,7 +88,7 @@ async function measure(bench: Bench, rounds: number, { log }: RowContext): Promi
   });
   if (first.status !== 200) throw new Error(`the first call: ${await first.text()}`);
   const input = await lastInput(ours);
-  const opa = await startOpaServer(ours.policy);
+  const opa = await startOpaServer([ours.floor, ours.policy]);
   try {
     const targets = await httpTargets(bench, { input, opa });
     const busParts = await busTargets(bench, input.length * 2);

@@ -184,6 +184,8 @@ export async function fillTenant(
 }
 
 /** The platform's own policy, without which no worker is ready. */
-export async function activateFloor(writer: ControlWriter): Promise<void> {
-  await writer.activate(PLATFORM, await shippedPolicy('floor'));
+export async function activateFloor(writer: ControlWriter): Promise<NamedBundle> {
+  const floor = await shippedPolicy('floor');
+  await writer.activate(PLATFORM, floor);
+  return floor;
 }
