@@ -28,6 +28,8 @@ const ROWS = 1_000_000;
 const ROWS_QUICK = 30_000;
 /** Rows of one transaction: about what the chainer makes of a full batch of messages. */
 const BATCH = 2_000;
+/** How often a long fill says how far it is. */
+const TELL_ROWS = 100_000;
 const CALLS_A_SECOND = 2_000;
 const SEARCHES = 400;
 const PROOFS = 100;
@@ -46,7 +48,10 @@ interface Bench {
 /** Name, aim, measured, whether it holds. */
 type Line = readonly [name: string, aim: string, measured: string, holds: boolean];
 
-export const evidence: Row = async ({ quick, log, table }) => {
+export const evidence: Row = async ({ quick, log: say, table }) => {
+  const began = performance.now();
+  const log = (line: string) =>
+    say(`${Math.round((performance.now() - began) / 1_000)} s  ${line}`);
   const dir = join(CHECKOUT, '.countersign', 'bench', 'evidence');
   await rm(dir, { recursive: true, force: true });
   const system = await startSystem({ dir, ports: 'any', seed: seedDemo, onProgress: log });
@@ -201,8 +206,12 @@ async function fill({ dir, database, rows, log }: Bench): Promise<Line[]> {
     }
     madeMs += performance.now() - making;
     const appending = performance.now();
-    await append(pool, batch);
+    // As the chainer appends what is delivered for the first time.
+    await append(pool, batch, { presumedNew: true });
     appendMs += performance.now() - appending;
+    const done = n + batch.length;
+    if (done % TELL_ROWS === 0)
+      log(`  ${figure(done)} rows, ${figure((done * 1_000) / appendMs)}/s`);
   }
   await until0(database, UNSEALED);
   await until0(database, UNWITNESSED);
@@ -303,10 +312,11 @@ async function proofs(bench: Bench): Promise<Line[]> {
 
 async function verification(bench: Bench): Promise<Line[]> {
   const { dir, rows, log } = bench;
-  log('export, then verification offline');
+  log('an export of all');
   const out = join(dir, 'export');
   const made = await countersign(bench, ['audit', 'export', '--out', out, '--tenant', TENANT]);
   const policy = placesIn(dir).witnessPolicy;
+  log('its verification, offline');
   const checked = await countersign(bench, [
     'audit',
     'verify',
