@@ -11,7 +11,7 @@ import { readState } from '#cli/local/run-state.ts';
 import { type Live, startLive } from '../support/live.ts';
 
 const HOUR_MS = 3_600_000;
-const PRELOAD = pathToFileURL(join(CHECKOUT, 'test', 'support', 'set-clock.mjs')).href;
+const PRELOAD = pathToFileURL(join(CHECKOUT, 'test', 'support', 'set-clock.ts')).href;
 /** By service, in milliseconds: both ways, and one that must not matter. */
 const OFF: Readonly<Record<string, number>> = {
   'decision-worker': -HOUR_MS,

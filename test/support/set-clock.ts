@@ -9,11 +9,10 @@ process.on('SIGUSR2', () => {
 });
 
 globalThis.Date = class extends RightDate {
-  constructor(...given) {
-    if (given.length === 0) super(RightDate.now() + wrongBy);
-    else super(...given);
+  constructor(...given: readonly unknown[]) {
+    super(...((given.length === 0 ? [RightDate.now() + wrongBy] : given) as [number]));
   }
-  static now() {
+  static override now(): number {
     return RightDate.now() + wrongBy;
   }
-};
+} as DateConstructor;
