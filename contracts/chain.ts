@@ -2,7 +2,7 @@
  * The chain of one tenant: gapless entries, each hashed together with the hash before it. Whoever holds one hash
  * holds everything up to it: no earlier byte can change, vanish or come in between. Format: docs/evidence.md.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
@@ -97,7 +97,8 @@ export const FIRST_PREV: Uint8Array = new Uint8Array(HASH_BYTES);
 
 /** SHA-256 over the 32 bytes of the hash before and the UTF-8 bytes of the entry. */
 export function entryHash(prev: Uint8Array, entry: string): Uint8Array {
-  return createHash('sha256').update(prev).update(entry, 'utf8').digest();
+  // In one piece: a third less than a hash that is fed piece by piece.
+  return hash('sha256', Buffer.concat([prev, Buffer.from(entry)]), 'buffer');
 }
 
 /** `sha256:` and 64 hex digits. */
