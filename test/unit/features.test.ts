@@ -1,4 +1,5 @@
-// docs/features.md and docs/failure.md promise nothing without naming what shows it, and what they name is there.
+// docs/features.md and docs/failure.md promise nothing without naming what shows it, and what they name is there; so is
+// what the guides for readers of the code name.
 
 import { existsSync, readFileSync } from 'node:fs';
 
@@ -51,6 +52,15 @@ describe('docs/features.md', () => {
 
 it('docs/failure.md names tests that are there', () => {
   const names = named(read('docs/failure.md'));
+  expect(names.length).toBeGreaterThan(10);
+  expect(names.filter((name) => !isThere(name))).toEqual([]);
+});
+
+it.each(['ARCHITECTURE.md', 'CONTRIBUTING.md'])('%s names files that are there', (guide) => {
+  const tops = 'contracts|services|policies|migrations|compose|cli|sdk|test|bench|docs';
+  const names = [...read(guide).matchAll(new RegExp(`\`((?:${tops})/[\\w./-]*)\``, 'g'))].map(
+    ([, name = '']) => name,
+  );
   expect(names.length).toBeGreaterThan(10);
   expect(names.filter((name) => !isThere(name))).toEqual([]);
 });
