@@ -2,6 +2,7 @@
 import { createServer } from 'node:http';
 
 import { metricsText } from './metrics.ts';
+import { listening } from './posted.ts';
 
 /** One condition of readiness: empty = met, else a sentence for the operator. */
 export type Condition = () => string;
@@ -42,13 +43,8 @@ export async function serveHealth(
       void metricsText().then((text) => answer(200, 'text/plain; version=0.0.4', text));
     } else answer(404, 'text/plain', 'not found\n');
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, '127.0.0.1', resolve);
-  });
-  const address = server.address();
   return {
-    port: typeof address === 'object' && address !== null ? address.port : port,
+    port: await listening(server, '127.0.0.1', port),
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -5,13 +5,13 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 import { type ApprovalEntry, HELD_WORDS, heldAs } from '#contracts/approval.ts';
-import { DEADLINE_DEFAULT_MS } from '#contracts/call.ts';
 import { type HeldAnswer, HELD_WAIT_S_MAX } from '#contracts/http.ts';
 import type { JsonObject } from '#contracts/json.ts';
 
 import type { HeldPlace } from './held.ts';
-import { clientOf, refuse, Refused, sendJson, traceparentOf } from './http.ts';
-import type { Call, Caller, Parts } from './routes.ts';
+import { refuse, Refused, sendJson } from './http.ts';
+import type { Caller, Parts } from './routes.ts';
+import { whoAsks } from './who-asks.ts';
 
 interface HeldRequest {
   readonly Params: { readonly '*': string };
@@ -75,19 +75,7 @@ async function askedFor(
 }
 
 async function principalOf(parts: Parts, caller: Caller, request: FastifyRequest) {
-  const call: Call = {
-    ask: 'visible',
-    via: 'http',
-    capability: '',
-    tool: '',
-    upstream: '',
-    forwards: false,
-    client: clientOf(request),
-    ...traceparentOf(request),
-    args: '{}',
-    deadlineMs: DEADLINE_DEFAULT_MS,
-  };
-  const answer = await parts.ask(caller, call);
+  const answer = await parts.ask(caller, whoAsks(request));
   if (answer.kind === 'refused') return { refused: answer.code, digest: '' };
   return { refused: undefined, digest: answer.kind === 'visible' ? answer.principal : '' };
 }

@@ -1,40 +1,29 @@
 /** GET /v1/me: who the caller is here, what it may call and why a tool is hidden, what is left and what waits. */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 
-import { DEADLINE_DEFAULT_MS } from '#contracts/call.ts';
 import type { WaitingCall } from '#contracts/held.ts';
 import type { Me } from '#contracts/http.ts';
 import type { Standing } from '#contracts/me.ts';
 import { isReason, publicReason, type PublicReason } from '#contracts/reasons.ts';
 
-import { capabilityOf, clientOf, refuse, sendJson, traceparentOf } from './http.ts';
-import type { Call, Parts } from './routes.ts';
+import { capabilityOf, refuse, sendJson } from './http.ts';
+import type { Parts } from './routes.ts';
+import { whoAsks } from './who-asks.ts';
 
 export function meRoutes(app: FastifyInstance, parts: Parts): void {
   app.get('/v1/me', async (request, reply) => {
     const caller = parts.admit(request);
-    const answer = await parts.ask(caller, questionOf(request));
+    const answer = await parts.ask(caller, {
+      ...whoAsks(request),
+      ask: 'me',
+      capability: capabilityOf(request),
+    });
     if (answer.kind === 'refused') return refuse(reply, answer.code);
     if (answer.kind !== 'me') return refuse(reply, 'service.malformed_answer');
     const waiting = await parts.held.mine(caller.tenant, answer.principal);
     void reply.header('cache-control', 'no-store');
     return sendJson(reply, JSON.stringify({ ...meOf(answer.standing), ...holdsOf(waiting) }));
   });
-}
-
-function questionOf(request: FastifyRequest): Call {
-  return {
-    ask: 'me',
-    via: 'http',
-    capability: capabilityOf(request),
-    tool: '',
-    upstream: '',
-    forwards: false,
-    client: clientOf(request),
-    ...traceparentOf(request),
-    args: '{}',
-    deadlineMs: DEADLINE_DEFAULT_MS,
-  };
 }
 
 function meOf({ identity, capability, tools, budgets }: Standing): Me {

@@ -4,19 +4,19 @@
  */
 import { hash, randomBytes } from 'node:crypto';
 
-import type { FastifyRequest } from 'fastify';
 import { Compile } from 'typebox/compile';
 
-import { DEADLINE_DEFAULT_MS, type Durability, type WorkerAnswer } from '#contracts/call.ts';
+import type { Durability, WorkerAnswer } from '#contracts/call.ts';
 import { canonical, type Json, type JsonObject } from '#contracts/json.ts';
 import { type OutcomeLeaf, OutcomeReport } from '#contracts/outcome.ts';
 import { encodeRecords, sealPayload } from '#contracts/record.ts';
 import { shardOf, SUBJECTS } from '#contracts/subjects.ts';
 import { NotRecorded, type PublishRecord } from '#host/publish.ts';
 
-import { bodyAs, clientOf, refuse, Refused, sendJson, traceparentOf } from './http.ts';
-import type { Call, Outcome, ReportOutcome, Routes } from './routes.ts';
+import { bodyAs, refuse, Refused, sendJson } from './http.ts';
+import type { Outcome, ReportOutcome, Routes } from './routes.ts';
 import type { Sealed } from './seal.ts';
+import { whoAsks } from './who-asks.ts';
 
 /** What a tool returned is kept up to this size. */
 const RESULT_BYTES_MAX = 64 * 1024;
@@ -120,20 +120,6 @@ function detailOf({ error, result }: OutcomeReport): string {
 
 const sameDecision = (sealed: Sealed, id: string): boolean =>
   sealed.id === id && Date.now() <= sealed.expiresAt + LATE_MAX_MS;
-
-/** Identity alone: who this is, without judging or recording anything. */
-const whoAsks = (request: FastifyRequest): Call => ({
-  ask: 'visible',
-  via: 'http',
-  capability: '',
-  tool: '',
-  upstream: '',
-  forwards: false,
-  client: clientOf(request),
-  ...traceparentOf(request),
-  args: '{}',
-  deadlineMs: DEADLINE_DEFAULT_MS,
-});
 
 /** The ref belongs to whoever asked: same tenant, agent and person. */
 const sameAsker = (sealed: Sealed, answer: WorkerAnswer): boolean =>

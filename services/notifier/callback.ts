@@ -10,12 +10,12 @@ import type { Surface } from '#contracts/approval.ts';
 import { parseTenantId, type TenantId } from '#contracts/ids.ts';
 import type { Logger } from '#host/log.ts';
 import { counter } from '#host/metrics.ts';
+import type { PostAnswer, Posted } from '#host/posted.ts';
 import type { SignedRequest } from '#host/signed-request.ts';
 
 import { baseUrl, type Channel, type Channels } from './channels.ts';
 import { type Click, type Nothing, pagerdutyClick, slackClick, webhookClick } from './clicks.ts';
 import { decide, type Refusal, REFUSALS } from './decide.ts';
-import type { Answer, Callback } from './http.ts';
 import type { Post } from './outgoing.ts';
 import { isNow, pagerdutySigned, slackSigned, webhookSigned, WINDOW_S } from './signatures.ts';
 import { JSON_TYPE } from './vendor.ts';
@@ -50,10 +50,10 @@ const answered = counter<{ via: string; result: string }>(
   'Callbacks of vendors, by vendor and result.',
 );
 
-const UNSIGNED: Answer = { status: 401, body: 'not signed\n' };
+const UNSIGNED: PostAnswer = { status: 401, body: 'not signed\n' };
 
 /** Answers one callback, within the three seconds that Slack waits. */
-export function answerCallback(parts: CallbackParts): (callback: Callback) => Promise<Answer> {
+export function answerCallback(parts: CallbackParts): (callback: Posted) => Promise<PostAnswer> {
   return async (callback) => {
     const [, via = '', whose = '', name = ''] = PATH.exec(callback.path) ?? [];
     const tenant = parseTenantId(whose);
@@ -70,7 +70,7 @@ export function answerCallback(parts: CallbackParts): (callback: Callback) => Pr
   };
 }
 
-async function take(parts: CallbackParts, origin: Origin, callback: Callback): Promise<Answer> {
+async function take(parts: CallbackParts, origin: Origin, callback: Posted): Promise<PostAnswer> {
   const secrets = await parts.channels.secrets(origin.tenant, origin.channel.name, 'signing');
   const read = readSigned(origin.via, callback, secrets, parts.now());
   if (read === undefined) return UNSIGNED;
@@ -88,7 +88,7 @@ async function take(parts: CallbackParts, origin: Origin, callback: Callback): P
 /** What a callback says, undefined while nobody has signed it, or not now. */
 function readSigned(
   via: Origin['via'],
-  callback: Callback,
+  callback: Posted,
   secrets: readonly string[],
   now: number,
 ): Read | undefined {

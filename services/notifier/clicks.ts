@@ -4,8 +4,7 @@ import { Compile } from 'typebox/compile';
 
 import type { DecisionStep } from '#contracts/held.ts';
 import { ApprovalIdSchema, UUID7_PATTERN } from '#contracts/ids.ts';
-
-import type { Callback } from './http.ts';
+import type { Posted } from '#host/posted.ts';
 
 /** A person's answer as it came from their vendor. */
 export interface Click {
@@ -42,7 +41,7 @@ const slackCheck = Compile(SlackPayload);
 const VALUE = new RegExp(`^(${UUID7_PATTERN.replace(/^\^|\$$/g, '')})\\.([0-9a-f]{32})$`);
 
 /** The click in a form of Slack, undefined where it is none. */
-export function slackClick({ header, body }: Callback): Click | Nothing | undefined {
+export function slackClick({ header, body }: Posted): Click | Nothing | undefined {
   if (!/^application\/x-www-form-urlencoded(;|$)/i.test(header('content-type'))) return undefined;
   const [field, ...more] = new URLSearchParams(body.toString('utf8'));
   if (field?.[0] !== 'payload' || more.length > 0) return undefined;
@@ -79,7 +78,7 @@ const approvalCheck = Compile(ApprovalIdSchema);
 /** The acknowledgement in an event of PagerDuty, with the event's id and time in seconds. */
 export function pagerdutyClick({
   body,
-}: Callback):
+}: Posted):
   | { readonly id: string; readonly at: number; readonly click: Click | Nothing }
   | undefined {
   const event = read(pagerdutyCheck, body.toString('utf8'))?.event;
@@ -108,7 +107,7 @@ const WebhookAnswer = Type.Object(
 const webhookCheck = Compile(WebhookAnswer);
 
 /** The answer in a signed webhook, undefined where it is none. */
-export function webhookClick({ header, body }: Callback): Click | undefined {
+export function webhookClick({ header, body }: Posted): Click | undefined {
   if (!/^application\/json(;|$)/i.test(header('content-type'))) return undefined;
   const answer = read(webhookCheck, body.toString('utf8'));
   if (answer === undefined) return undefined;

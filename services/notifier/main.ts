@@ -9,6 +9,7 @@ import { readMacKeys } from '#host/keys.ts';
 import { createLog } from '#host/log.ts';
 import { gauge } from '#host/metrics.ts';
 import { connectBus } from '#host/nats.ts';
+import { listenForPosts } from '#host/posted.ts';
 import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
 import { signedRequester } from '#host/signed-request.ts';
@@ -19,7 +20,6 @@ import { channelStates } from './channel-states.ts';
 import { readChannels } from './channels.ts';
 import { NotifierConfig } from './config.ts';
 import { type DeliverParts, startDelivery } from './deliver.ts';
-import { listen } from './http.ts';
 import { intake } from './intake.ts';
 import { poster, type Resolve } from './outgoing.ts';
 import { serveNotify } from './serve.ts';
@@ -30,6 +30,8 @@ const WRITER = 'notifier';
 const SCHEMA = 17;
 const CONNECTIONS_MAX = 8;
 const BATCH_MAX = 128;
+/** Of callbacks, which the whole internet may send. */
+const LIMITS = { bodyBytes: 256 * 1024, requestMs: 5_000, idleMs: 30_000 };
 
 export interface RunningNotifier extends Running {
   /** Where callbacks arrive. */
@@ -81,7 +83,7 @@ export async function start(
   add('database watch', database.close);
   const callbacks = answerCallback(parts);
   const { COUNTERSIGN_NOTIFIER_HOST: host, COUNTERSIGN_NOTIFIER_PORT: port } = config;
-  const listening = await listen({ host, port }, callbacks);
+  const listening = await listenForPosts({ host, port, ...LIMITS }, callbacks);
   add('http', listening.close);
   gauge('countersign_channels_down', 'Channels that cannot be reached.', states.down);
   gauge('countersign_notices_lag_messages', 'Events that are not taken yet.', taking.lag);

@@ -1,7 +1,8 @@
 /** Signatures of callbacks, each over the very bytes that came, compared as text: another spelling is another signature. */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 
-import type { Callback } from './http.ts';
+import type { Posted } from '#host/posted.ts';
+
 import { webhookKey, webhookSignature } from './vendor.ts';
 
 /** Callbacks that are older, or from further ahead, are refused. */
@@ -23,7 +24,7 @@ export type Signed = { readonly key: string } | 'unsigned';
 
 /** @see https://docs.slack.dev/authentication/verifying-requests-from-slack */
 export function slackSigned(
-  { header, body }: Callback,
+  { header, body }: Posted,
   secrets: readonly string[],
   nowMs: number,
 ): Signed {
@@ -40,7 +41,7 @@ export function slackSignature(secret: string, timestamp: string, body: Uint8Arr
 }
 
 /** Says nothing of time: its event does. @see https://developer.pagerduty.com/docs/verifying-webhook-signatures */
-export function pagerdutySigned({ header, body }: Callback, secrets: readonly string[]): boolean {
+export function pagerdutySigned({ header, body }: Posted, secrets: readonly string[]): boolean {
   const given = header('x-pagerduty-signature').split(',');
   return secrets.some((secret) => {
     const made = `v1=${createHmac('sha256', secret).update(body).digest('hex')}`;
@@ -53,7 +54,7 @@ const ID = /^[\x21-\x7e]{1,256}$/;
 
 /** @see https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md */
 export function webhookSigned(
-  { header, body }: Callback,
+  { header, body }: Posted,
   secrets: readonly string[],
   nowMs: number,
 ): Signed {

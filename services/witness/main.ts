@@ -4,11 +4,11 @@ import { ConfigError, readConfig } from '#host/config.ts';
 import { serveHealth } from '#host/health.ts';
 import { createLog, type Logger } from '#host/log.ts';
 import { counter, gauges } from '#host/metrics.ts';
+import { listenForPosts, type PostAnswer, type Posted } from '#host/posted.ts';
 import { closers, run, type Running } from '#host/run.ts';
 
 import { WitnessConfig } from './config.ts';
 import { addCheckpoint, type Judged, type Refused } from './cosign.ts';
-import { type Answer, listen } from './http.ts';
 import { knownLogs } from './logs.ts';
 import { readWitnessKey } from './make.ts';
 import { openStore, StoreError, type WitnessStore } from './store.ts';
@@ -22,6 +22,14 @@ const STATUS: Readonly<Record<Refused, number>> = {
   old_size_other: 409,
   fork: 409,
   inconsistent: 422,
+};
+
+const PATH = '/add-checkpoint';
+const LIMITS = {
+  /** 63 lines of a proof, and a checkpoint with 16 signatures of the largest kind (signed-note: nearly 5 KB each). */
+  bodyBytes: 128 * 1024,
+  requestMs: 10_000,
+  idleMs: 120_000,
 };
 
 const answered = counter<{ result: string }>(
@@ -44,7 +52,8 @@ export async function start(config: WitnessConfig): Promise<RunningWitness> {
   add('store', store.close);
   let storeFault = '';
 
-  const answer = (body: Buffer): Answer => {
+  const answer = ({ path, body }: Posted): PostAnswer => {
+    if (path.replace(/\?.*/, '') !== PATH) return { status: 404, body: 'not found\n' };
     try {
       const judged = addCheckpoint(body, logs.keysOf, store);
       storeFault = '';
@@ -57,7 +66,7 @@ export async function start(config: WitnessConfig): Promise<RunningWitness> {
     }
   };
   const { COUNTERSIGN_WITNESS_HOST: host, COUNTERSIGN_WITNESS_PORT: port } = config;
-  const listening = await listen({ host, port }, answer);
+  const listening = await listenForPosts({ host, port, ...LIMITS }, answer);
   add('http', listening.close);
 
   gauges('countersign_witness_tree_size', 'Size of the tree cosigned last, by log.', () =>
@@ -74,7 +83,7 @@ export async function start(config: WitnessConfig): Promise<RunningWitness> {
 }
 
 /** Signs what was kept, or says why not. */
-function answerOf(judged: Judged, key: SignerKey, log: Logger): Answer {
+function answerOf(judged: Judged, key: SignerKey, log: Logger): PostAnswer {
   if ('cosign' in judged) {
     answered.add(1, { result: 'cosigned' });
     const seconds = Math.floor(Date.now() / 1_000);
