@@ -6,7 +6,7 @@ import type { ApprovalPreview } from '#contracts/held.ts';
 import { foreign, html, type Html, marked, NOTHING } from '#host/html.ts';
 
 import { argumentsView } from './arguments-view.ts';
-import { clock, countdown, riskChip, stateChip, stateOf, STATES } from './words.ts';
+import { clock, countdown, riskChip, shortClock, stateChip, stateOf, STATES } from './words.ts';
 
 /** Names of operators by id, where they are registered. */
 export type Names = (id: string) => string;
@@ -22,11 +22,12 @@ export interface ApprovalView {
 }
 
 export function approvalView(view: ApprovalView): Html {
-  const { preview } = view;
-  return html`${head(view)} ${outcome(view)} ${section('What would run', argumentsOf(preview))}
+  const { preview, at } = view;
+  const call = stateOf(preview, at) === 'pending' ? 'What would run' : 'The call';
+  return html`${head(view)} ${outcome(view)} ${section(call, argumentsOf(preview))}
   ${changesOf(view)} ${section('Why it is held', whyOf(preview))}
   ${section('Who asks', whoOf(preview))}
-  ${section(preview.session === '' ? 'What this agent did before' : 'What happened before in this session', earlierOf(preview))}
+  ${section(preview.session === '' ? 'What this agent did before' : 'What happened before in this session', earlierOf(view))}
   ${section('Who was asked', askedOf(view))} ${view.decision}
   ${section('For the record', recordOf(preview))}`;
 }
@@ -51,7 +52,8 @@ function head({ preview, at }: ApprovalView): Html {
     ${words}
     <p class="soft">
       <code>${foreign(tool)}</code>${upstream === '' ? '' : html` at ${foreign(upstream)}`} · runs
-      ${uses === 1 ? 'once' : `at most ${uses} times`} · waits until ${clock(preview.expires_at)}
+      ${uses === 1 ? 'once' : `at most ${uses} times`} ·
+      ${state === 'pending' ? html`waits until ${clock(preview.expires_at)}` : html`held ${clock(preview.held_at)}`}
     </p>
   </section>`;
 }
@@ -128,7 +130,7 @@ function grantOf({
     </dl>`;
 }
 
-function whyOf({ held_because: because, policies, labels, plan }: ApprovalPreview): Html {
+function whyOf({ held_because: because, labels, plan }: ApprovalPreview): Html {
   const { reason, policy_reason: rule, message } = because;
   return html`${message === '' ? NOTHING : html`<p>${foreign(message)}</p>`}
     <dl>
@@ -136,7 +138,6 @@ function whyOf({ held_because: because, policies, labels, plan }: ApprovalPrevie
       ${row('Reason', html`<code>${reason}</code>`)}
       ${row('Data classes', labels.length === 0 ? html`<span class="soft">none named</span>` : chips(labels))}
       ${row('Route', foreign(plan.route))}
-      ${policies.map(({ role, digest }) => row(`Policy (${role})`, html`<code class="small">${digest}</code>`))}
     </dl>`;
 }
 
@@ -188,7 +189,10 @@ const VERDICT_LOOKS: Readonly<Record<string, string>> = {
   escalate: 'wait',
 };
 
-function earlierOf({ earlier, missing }: ApprovalPreview): Html {
+/** So many earlier calls are seen at once; the others unfold. */
+const EARLIER_OPEN = 6;
+
+function earlierOf({ preview: { earlier, missing }, at: now }: ApprovalView): Html {
   if (earlier.length === 0) {
     return missing.length > 0
       ? html`<p class="soft">Not known yet.</p>`
@@ -200,16 +204,27 @@ function earlierOf({ earlier, missing }: ApprovalPreview): Html {
         <span class="chip ${VERDICT_LOOKS[verdict] ?? ''}">${verdict}</span>
         <code>${foreign(tool)}</code>
         <span class="soft small"><code>${reason}</code> ${chips(labels)}</span
-        ><span class="soft small end">${clock(at)}</span>
+        ><span class="soft small end">${shortClock(at, now)}</span>
       </li> `,
   );
+  const more = lines.slice(EARLIER_OPEN);
   return html`<ol class="lines">
-      ${lines}
+      ${lines.slice(0, EARLIER_OPEN)}
     </ol>
+    ${
+      more.length === 0
+        ? NOTHING
+        : html`<details>
+            <summary>${more.length} more</summary>
+            <ol class="lines">
+              ${more}
+            </ol>
+          </details>`
+    }
     <p class="soft small">From the audit chain, newest first, at most 20.</p>`;
 }
 
-function askedOf({ preview, names, approvers }: ApprovalView): Html {
+function askedOf({ preview, names, approvers, at: now }: ApprovalView): Html {
   const { plan, votes, asked, acknowledged_by: looks, requesters } = preview;
   const stages = plan.stages.map(({ name, quorum, approvers: named }, index) => {
     const who = (named.length === 0 ? approvers : named).filter((id) => !requesters.includes(id));
@@ -218,7 +233,7 @@ function askedOf({ preview, names, approvers }: ApprovalView): Html {
       <strong>${name}</strong>
       <span>${quorum} of ${who.length === 0 ? 'nobody' : who.map(names).join(', ')}</span>
       <span class="soft small end"
-        >${yes.length === 0 ? 'no yes so far' : `yes: ${yes.map((vote) => names(vote.by)).join(', ')}`}</span
+        >${yes.length === 0 ? (stateOf(preview, now) === 'pending' ? 'no yes so far' : '') : `yes: ${yes.map((vote) => names(vote.by)).join(', ')}`}</span
       >
     </li> `;
   });
@@ -226,7 +241,7 @@ function askedOf({ preview, names, approvers }: ApprovalView): Html {
     ({ tier, channels, at }) =>
       html`<li>
         <span>${tier}</span> <span class="soft">${channels.join(', ')}</span
-        ><span class="soft small end">told ${clock(at)}</span>
+        ><span class="soft small end">told ${shortClock(at, now)}</span>
       </li> `,
   );
   return html`<ol class="lines">
@@ -243,6 +258,7 @@ function recordOf(preview: ApprovalPreview): Html {
     ${row('Held by', html`decision <code>${decision}</code>`)} ${row('Tenant', html`${tenant}`)}
     ${row('Held at', clock(held))}
     ${row('Tool definition', html`<code>${preview.definition_hash === '' ? 'none registered' : preview.definition_hash}</code>`)}
+    ${preview.policies.map(({ role, digest }) => row(`Policy (${role})`, html`<code>${digest}</code>`))}
     ${row('What is shown', html`<code>${shown === '' ? 'incomplete' : shown}</code>`)}
   </dl>`;
 }

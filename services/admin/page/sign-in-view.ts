@@ -52,7 +52,7 @@ export const signInView = ({ next, fault, plain }: SignInView): Html =>
           required
         />
       </div>
-      <button>Sign in</button>
+      <button class="main">Sign in</button>
     </form>
     ${plain ? html`<p class="soft small">This is a local demo over plain HTTP on this machine only.</p>` : NOTHING}
   </section>`;

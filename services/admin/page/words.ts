@@ -73,4 +73,10 @@ function left(until: number, at: number): string {
 export const clock = (at: number): Html =>
   html`<time datetime="${iso(at)}">${iso(at).slice(0, 19).replace('T', ' ')} UTC</time>`;
 
+/** The same, without the date where it is that of `now`. */
+export const shortClock = (at: number, now: number): Html =>
+  iso(at).slice(0, 10) === iso(now).slice(0, 10)
+    ? html`<time datetime="${iso(at)}">${iso(at).slice(11, 19)} UTC</time>`
+    : clock(at);
+
 const iso = (at: number): string => new Date(at).toISOString();
