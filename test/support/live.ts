@@ -53,6 +53,8 @@ export interface Live {
     tenant?: string,
   ) => Promise<Answer>;
   readonly rows: (tenant?: string) => Promise<Row[]>;
+  /** The database as its owner. */
+  readonly sql: (text: string, values?: readonly unknown[]) => Promise<unknown>;
   /** The first bad place of the tenant's chain; undefined = intact. */
   readonly verify: (tenant?: string) => Promise<ChainFinding | undefined>;
   readonly close: () => Promise<void>;
@@ -99,6 +101,7 @@ export async function startLive(options: Partial<SystemOptions> = {}): Promise<L
     system,
     request,
     rows,
+    sql: async (text, values = []) => database.query(text, [...values]),
     call: (body, headers = {}) =>
       request('POST', '/v1/decisions', {
         headers: {

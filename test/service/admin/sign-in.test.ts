@@ -42,6 +42,7 @@ beforeAll(async () => {
   await migrateDatabase(url('countersign_migrator'));
   // With the rights of the process itself.
   pool = new pg.Pool({ connectionString: url('countersign_admin'), max: 4 });
+  pool.on('error', () => undefined); // it ends with its server
   pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 }, 120_000);
 afterAll(async () => {
