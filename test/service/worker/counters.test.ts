@@ -13,6 +13,7 @@ import {
   type Counters,
   createCounters,
 } from '../../../services/decision-worker/points/counters.ts';
+import { runs } from '../../support/runs.ts';
 import { startWorld, type World } from '../../support/world.ts';
 
 const WORKERS = 3;
@@ -75,7 +76,7 @@ describe('draws that race', () => {
           expect(await peek(counter)).toBe(kept);
         },
       ),
-      { numRuns: Number(process.env['COUNTERSIGN_TEST_RUNS'] ?? 40) },
+      runs(40),
     );
   });
 
