@@ -10,6 +10,7 @@ import { revokedBy, withdrawnBy } from '../services/decision-worker/checks/stopp
 import { rolloutOf } from '../services/decision-worker/points/rollout.ts';
 import { stopsOf } from '../services/decision-worker/points/stops.ts';
 import { watchInFlight } from '../services/ingress/in-flight.ts';
+import { optionSteps } from './authority-options.ts';
 import type { RowContext } from './rows.ts';
 import { best, memory } from './steps.ts';
 import { figure } from './table.ts';
@@ -80,6 +81,7 @@ export async function checkCosts({
         `ingress: the same, ${SWITCHES} switches engaged for others`,
         () => ways.much.enter(CALL, abort).leave(),
       ],
+      ...(await optionSteps()),
     ],
     quick ? BATCHES_QUICK : BATCHES,
   );
@@ -87,6 +89,9 @@ export async function checkCosts({
     title: 'CPU of one check of authority in microseconds',
     columns: ['', 'us'],
     rows: Object.entries(figures).map(([name, micros]) => [name, figure(micros)]),
+    notes: [
+      'A proof costs one stored message more, ceilings one where no units are at hand (hot counter, below); their way is not in these figures.',
+    ],
   });
   return figures;
 }

@@ -12,6 +12,7 @@ import { type RunningSystem, startSystem } from '#cli/local/system.ts';
 
 import { checkCosts } from './authority-checks.ts';
 import { endChildren, startGenerator } from './children.ts';
+import { hotCounter } from './hot-counter.ts';
 import type { Row } from './rows.ts';
 import { figure } from './table.ts';
 
@@ -26,6 +27,7 @@ const SETTLED = 60;
 const SETTLE_MS_MAX = 5_000;
 const BOUND_MS = 1_000;
 const AIM_P99_MS = 50;
+const HOT_ROUNDS = 2;
 
 /** One answer to the measured question. Times by performance.now(). */
 interface Told {
@@ -58,7 +60,12 @@ interface Subject {
   readonly after: () => Promise<void>;
 }
 
-export const authority: Row = async ({ log, quick, table }) => {
+export const authority: Row = async (context) => ({
+  ...(await latencies(context)),
+  ...(await hotCounter({ ...context, rounds: Math.min(context.rounds, HOT_ROUNDS) })),
+});
+
+const latencies: Row = async ({ log, quick, table }) => {
   const dir = join(CHECKOUT, '.countersign', 'bench');
   await rm(dir, { recursive: true, force: true });
   const replicas = { 'decision-worker': WORKERS };

@@ -155,7 +155,7 @@ async function worker() {
   return { requests, catalogue, rollout, checks, identity, capability, provider };
 }
 
-type Step = readonly [name: string, run: () => unknown];
+export type Step = readonly [name: string, run: () => unknown];
 
 /** Microseconds of one run of each step: its best batch. In turn, so that a bad second spoils no step alone. */
 export async function best(all: readonly Step[], batches: number): Promise<Record<string, number>> {

@@ -40,11 +40,40 @@ export const Criteria = Type.Object(
 );
 export type Criteria = Static<typeof Criteria>;
 
-/** By the mode that is entered. */
-export const EntryCriteria = Type.Object({ 'soft-block': Criteria, enforce: Criteria }, closed);
-export type EntryCriteria = Static<typeof EntryCriteria>;
+/** What must hold of a mode before a class may leave it for a looser one: it stops too much. */
+export const LeaveCriteria = Type.Object(
+  {
+    min_decisions: Type.Integer({ minimum: 1, description: 'Decisions in the present mode.' }),
+    min_would_block_percent: Type.Number({
+      exclusiveMinimum: 0,
+      maximum: 100,
+      description: 'Share of these decisions that were refused or held by what may be lifted.',
+    }),
+  },
+  closed,
+);
+export type LeaveCriteria = Static<typeof LeaveCriteria>;
 
-export const CRITERIA_DEFAULT: EntryCriteria = {
+/** By the mode that is entered; without `leave` a looser mode always takes an override. */
+export const ModeCriteria = Type.Object(
+  { 'soft-block': Criteria, enforce: Criteria, leave: Type.Optional(LeaveCriteria) },
+  closed,
+);
+export type ModeCriteria = Static<typeof ModeCriteria>;
+
+/** One criterion beside what the record says now; `present` null = the database was away. */
+export const Criterion = Type.Object(
+  {
+    criterion: Type.String({ description: 'Its name among the criteria.' }),
+    required: Type.Number(),
+    present: Type.Union([Type.Number(), Type.Null()]),
+    met: Type.Boolean(),
+  },
+  closed,
+);
+export type Criterion = Static<typeof Criterion>;
+
+export const CRITERIA_DEFAULT: ModeCriteria = {
   'soft-block': {
     min_days: 7,
     min_decisions: 100,
@@ -77,8 +106,8 @@ export const ModeRequest = Type.Object(
     reason: StopReason,
     canary: Type.Optional(Canary),
     criteria: Type.Optional(
-      Type.Unsafe<EntryCriteria>({
-        ...EntryCriteria,
+      Type.Unsafe<ModeCriteria>({
+        ...ModeCriteria,
         description: 'For later changes; this one is held to those that stand. Default: kept.',
       }),
     ),
@@ -114,14 +143,14 @@ const decided = {
 
 /** What the event says. `criteria` null = as they were; `measured`: what was known when it was decided. */
 export const ModeOrder = Type.Object(
-  { ...decided, criteria: Type.Union([EntryCriteria, Type.Null()]), measured: ModeMeasured },
+  { ...decided, criteria: Type.Union([ModeCriteria, Type.Null()]), measured: ModeMeasured },
   closed,
 );
 export type ModeOrder = Static<typeof ModeOrder>;
 
 /** What stands in the state. `since`: milliseconds UTC at which this mode began. */
 export const ClassMode = Type.Object(
-  { ...decided, criteria: EntryCriteria, since: Type.Integer() },
+  { ...decided, criteria: ModeCriteria, since: Type.Integer() },
   closed,
 );
 export type ClassMode = Static<typeof ClassMode>;
@@ -178,24 +207,48 @@ export function afterLifting(
     : { ...standing, before: first.verdict };
 }
 
-/** Where a class is not as its entry into a mode demands; empty = it may enter. */
-export function unmet(
-  criteria: Criteria,
-  { days, decisions, would_block: wouldBlock, unreviewed_exceptions: unreviewed }: ModeMeasured,
-): string[] {
-  const faults: string[] = [];
-  const { min_days, min_decisions, max_would_block_percent, max_unreviewed_exceptions } = criteria;
-  if (days < min_days) faults.push(`${days.toFixed(1)} of ${min_days} days in its mode`);
-  if (decisions === null || wouldBlock === null) faults.push('the chain cannot be asked');
-  else {
-    const percent = decisions === 0 ? 0 : (100 * wouldBlock) / decisions;
-    if (decisions < min_decisions) faults.push(`${decisions} of ${min_decisions} decisions`);
-    if (percent > max_would_block_percent) {
-      faults.push(`${percent.toFixed(2)} % would be blocked, at most ${max_would_block_percent} %`);
-    }
-  }
-  if (unreviewed > max_unreviewed_exceptions) {
-    faults.push(`${unreviewed} exceptions nobody reviewed, at most ${max_unreviewed_exceptions}`);
-  }
-  return faults;
+/** Each criterion of an entry, or of leaving for a looser mode, by what is measured now. */
+export function judged(criteria: Criteria | LeaveCriteria, measured: ModeMeasured): Criterion[] {
+  const { decisions, would_block: wouldBlock } = measured;
+  const percent =
+    decisions === null || wouldBlock === null
+      ? null
+      : decisions === 0
+        ? 0
+        : (100 * wouldBlock) / decisions;
+  const present: Readonly<Record<string, number | null>> = {
+    min_days: measured.days,
+    min_decisions: decisions,
+    max_would_block_percent: percent,
+    min_would_block_percent: percent,
+    max_unreviewed_exceptions: measured.unreviewed_exceptions,
+  };
+  return Object.entries(criteria).map(([criterion, required]) => {
+    const value = present[criterion] ?? null;
+    const met =
+      value !== null && (criterion.startsWith('min_') ? value >= required : value <= required);
+    return { criterion, required, present: value, met };
+  });
+}
+
+const WORDS: Readonly<Record<string, (present: number, required: number) => string>> = {
+  min_days: (days, min) => `${days.toFixed(1)} of ${min} days in its mode`,
+  min_decisions: (decisions, min) => `${decisions} of ${min} decisions`,
+  max_would_block_percent: (percent, max) =>
+    `${percent.toFixed(2)} % would be blocked, at most ${max} %`,
+  min_would_block_percent: (percent, min) =>
+    `${percent.toFixed(2)} % are blocked or held, at least ${min} %`,
+  max_unreviewed_exceptions: (unreviewed, max) =>
+    `${unreviewed} exceptions nobody reviewed, at most ${max}`,
+};
+
+/** What is not met, in words; empty = all is. */
+export function unmet(criteria: readonly Criterion[]): string[] {
+  const missing = criteria.filter(({ met }) => !met);
+  const told = missing.map(({ criterion, present, required }) =>
+    present === null
+      ? 'the chain cannot be asked'
+      : (WORDS[criterion]?.(present, required) ?? criterion),
+  );
+  return [...new Set(told)];
 }

@@ -5,20 +5,26 @@ import type { Operation } from './admin-api.ts';
 import { Changed, item, list } from './admin-bodies.ts';
 import { Exception, ExceptionRequest } from './exception.ts';
 import { RevisionSchema } from './ids.ts';
-import { ClassMode, Mode, ModeMeasured, ModeRequest } from './mode.ts';
+import { ClassMode, Criterion, Mode, ModeMeasured, ModeRequest } from './mode.ts';
 import { StopReason } from './stop.ts';
 
 const closed = { additionalProperties: false } as const;
 const TENANT = '/v1/tenants/{tenant}';
 
-/** How far a class is. `next`: the stricter modes, each with what is not met yet; empty = it may be entered. */
+const Way = {
+  criteria: Type.Array(Criterion),
+  unmet: Type.Array(Type.String({ description: 'What is not met, in words.' })),
+};
+
+/** How far a class is. `next`: the stricter modes; `leave`: the way to a looser one, null = only by an override. */
 export const ModeStatus = Type.Object({
   revision: RevisionSchema,
   class: Type.String(),
   agents: Type.Integer({ description: 'Registered agents of this class.' }),
   value: ClassMode,
   measured: ModeMeasured,
-  next: Type.Array(Type.Object({ mode: Mode, unmet: Type.Array(Type.String()) })),
+  next: Type.Array(Type.Object({ mode: Mode, ...Way })),
+  leave: Type.Union([Type.Object(Way), Type.Null()]),
 });
 export type ModeStatus = Static<typeof ModeStatus>;
 
@@ -35,15 +41,14 @@ export const ROLLOUT_OPERATIONS = {
   getMode: {
     ...read,
     path: `${TENANT}/modes/{class}`,
-    summary: 'The mode of a class, what the chain says of it, and what stricter modes wait for.',
+    summary: 'The mode of a class, what the chain says of it, and what other modes wait for.',
     answer: ModeStatus,
   },
   putMode: {
     method: 'PUT',
     path: `${TENANT}/modes/{class}`,
     role: 'admin',
-    summary:
-      'Change the mode of a class. A stricter one takes its criteria or an override, a looser one an override.',
+    summary: 'Change the mode of a class: it takes its criteria, or a recorded override.',
     status: 200,
     query: [],
     body: ModeRequest,

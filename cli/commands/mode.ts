@@ -7,7 +7,7 @@ import { adminClient, reachable, type Reach } from '#cli/client.ts';
 import { countGiven, jsonGiven } from '#cli/given.ts';
 import { print, printJson, printTable } from '#cli/output.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
-import type { Canary, ClassMode } from '#contracts/mode.ts';
+import type { Canary, ClassMode, Criterion } from '#contracts/mode.ts';
 import type { ModeStatus } from '#contracts/rollout-api.ts';
 
 interface SetOptions extends Reach {
@@ -39,7 +39,7 @@ export function register(program: Command): void {
   reachable(
     addVerb(mode, 'set <class> <mode>', {
       summary:
-        'Change the mode of a class to observe, soft-block or enforce. A stricter one takes its criteria, a looser one --override.',
+        'Change the mode of a class to observe, soft-block or enforce. It takes its criteria, or --override.',
       examples: [
         [
           './countersign mode set shop observe --override --reason "new agents"',
@@ -59,7 +59,7 @@ export function register(program: Command): void {
     .requiredOption('--reason <text>', 'why; it stays in the chain, so name no person')
     .option('--canary <percent>', 'enforce this share of the class already', countGiven)
     .option('--canary-by <what>', 'agent or session: whole agents, or single sessions', 'agent')
-    .option('--criteria <json>', 'entry criteria for later changes, JSON or @file')
+    .option('--criteria <json>', 'criteria of later changes, JSON or @file')
     .option('--override', 'change it though the criteria are not met; it is recorded')
     .action(set);
 }
@@ -97,7 +97,7 @@ async function status(name: string, options: Reach): Promise<void> {
     printJson(answer);
     return;
   }
-  const { value, measured, next, agents } = answer;
+  const { value, measured, next, leave, agents } = answer;
   const { decisions, would_block: wouldBlock } = measured;
   const since = value.since === 0 ? 'always' : `since ${new Date(value.since).toISOString()}`;
   print(`${name}: ${value.mode}, ${since}; ${agents} agents`);
@@ -108,9 +108,22 @@ async function status(name: string, options: Reach): Promise<void> {
       : `  decisions           ${decisions}, of which ${wouldBlock} would be blocked or held`,
   );
   print(`  exceptions          ${measured.unreviewed_exceptions} nobody reviewed`);
-  for (const { mode, unmet } of next) {
-    print(`  ${mode.padEnd(18)}  ${unmet.length === 0 ? 'may be entered' : unmet.join('; ')}`);
-  }
+  const ways = next.map(({ mode, criteria }): [string, Criterion[]] => [
+    `to enter ${mode}`,
+    criteria,
+  ]);
+  if (leave !== null) ways.push([`to leave ${value.mode}`, leave.criteria]);
+  const rows = ways.flatMap(([way, criteria]) =>
+    criteria.map(({ criterion, required, present, met }) => [
+      way,
+      criterion,
+      String(required),
+      present === null ? 'unknown' : String(Math.round(present * 100) / 100),
+      met ? 'met' : 'not met',
+    ]),
+  );
+  if (rows.length > 0) printTable(rows, ['', 'criterion', 'required', 'now', '']);
+  else print('  a looser mode takes --override');
 }
 
 async function set(name: string, mode: string, options: SetOptions): Promise<void> {

@@ -1,4 +1,4 @@
-/** Rollout modes of agent classes: a stricter one is entered when its criteria are met, or by a recorded override. */
+/** Rollout modes of agent classes: another one is entered when its criteria are met, or by a recorded override. */
 import { type Agent, CONTROL_KEYS, decodeKey } from '#contracts/control.ts';
 import type { Exception } from '#contracts/exception.ts';
 import { PLATFORM, type TenantId } from '#contracts/ids.ts';
@@ -6,6 +6,8 @@ import {
   type Canary,
   type ClassMode,
   CRITERIA_DEFAULT,
+  type Criterion,
+  judged,
   type Mode,
   type ModeMeasured,
   type ModeRequest,
@@ -49,10 +51,13 @@ export function modeHandlers({ view, record, log }: Deps, seen: ReadSeen | undef
       const measured = await measure(tenant, value);
       const next = stricter(value.mode).map((mode) => ({
         mode,
-        unmet: mode === 'observe' ? [] : unmet(value.criteria[mode], measured),
+        ...way(mode === 'observe' ? [] : judged(value.criteria[mode], measured)),
       }));
+      const { leave: toLeave } = value.criteria;
+      const leave =
+        toLeave === undefined || value.mode === 'observe' ? null : way(judged(toLeave, measured));
       const agents = agentsOf(view, tenant, name);
-      return { revision: view.revision(), class: name, agents, value, measured, next };
+      return { revision: view.revision(), class: name, agents, value, measured, next, leave };
     },
     putMode: async (asked) => {
       const { body, operator, tenant } = asked;
@@ -103,6 +108,7 @@ function modeOf(view: ControlView, tenant: TenantId, name: string): ClassMode {
   );
 }
 
+const way = (criteria: Criterion[]) => ({ criteria, unmet: unmet(criteria) });
 const stricter = (mode: Mode): Mode[] => MODES.slice(MODES.indexOf(mode) + 1);
 
 /** Why a change needs an override; the criteria are those that stand, not those that come with it. */
@@ -112,8 +118,15 @@ function faultsOf(
   measured: ModeMeasured,
 ): string[] {
   const [from, to] = [MODES.indexOf(before.mode), MODES.indexOf(mode)];
-  if (to < from) return [`${mode} enforces less than ${before.mode}`];
-  const faults = to === from || mode === 'observe' ? [] : unmet(before.criteria[mode], measured);
+  if (to < from) {
+    const { leave } = before.criteria;
+    const less = `${mode} enforces less than ${before.mode}`;
+    return leave === undefined
+      ? [less]
+      : unmet(judged(leave, measured)).map((one) => `${less}, and ${one}`);
+  }
+  const faults =
+    to === from || mode === 'observe' ? [] : unmet(judged(before.criteria[mode], measured));
   const kept = before.canary === null || mode === 'enforce' || keeps(canary, before.canary);
   return kept ? faults : [...faults, 'another or a smaller canary share enforces less of some'];
 }

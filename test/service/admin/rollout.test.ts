@@ -99,9 +99,19 @@ describe('the mode of a class', () => {
       class: 'shop',
       measured: { decisions: 4, would_block: 1, unreviewed_exceptions: 0 },
       next: [
-        { mode: 'soft-block', unmet: [] },
+        {
+          mode: 'soft-block',
+          unmet: [],
+          criteria: [
+            { criterion: 'min_days', required: 0, met: true },
+            { criterion: 'min_decisions', required: 4, present: 4, met: true },
+            { criterion: 'max_would_block_percent', required: 50, present: 25, met: true },
+            { criterion: 'max_unreviewed_exceptions', required: 0, present: 0, met: true },
+          ],
+        },
         { mode: 'enforce', unmet: [] },
       ],
+      leave: null,
     });
   });
 
@@ -139,6 +149,43 @@ describe('the mode of a class', () => {
     expect(code(await call('PUT', 'modes/shop', { ...share(5), mode: 'enforce' }))).toBe(
       '422 mode.canary',
     );
+  });
+
+  it('is left for a looser one when the record says that it stops too much', async () => {
+    const strict = { mode: 'enforce', reason: 'go', override: true };
+    const leave = { min_decisions: 2, min_would_block_percent: 60 };
+    const criteria = { 'soft-block': EASY, enforce: EASY, leave };
+    expect(code(await call('PUT', 'modes/hr', { ...strict, criteria }))).toBe('200');
+    const back = { mode: 'observe', reason: 'stops too much' };
+    const early = await call('PUT', 'modes/hr', back);
+    expect([code(early), early.body.unmet]).toEqual([
+      '409 mode.criteria',
+      [
+        'observe enforces less than enforce, and 0 of 2 decisions',
+        'observe enforces less than enforce, and 0.00 % are blocked or held, at least 60 %',
+      ],
+    ]);
+    const leaf = { at: Date.now() + 60_000, agent_class: 'hr', mode: 'enforce' } as const;
+    const blocked = {
+      reason: 'policy.blocked',
+      verdict: 'block',
+      verdict_before_mode: 'block',
+    } as const;
+    const records = [leaf, { ...leaf, ...blocked }, { ...leaf, ...blocked }].map((one) =>
+      decisionRecord(acme, { leaf: one }),
+    );
+    const chainer = await evidence.startChainer();
+    await evidence.store('decision-worker', SUBJECTS.decisionBatch(0), records);
+    await evidence.drained();
+    await chainer.stop();
+    const { body } = await call('GET', 'modes/hr');
+    expect(body.leave).toMatchObject({
+      unmet: [],
+      criteria: [{ present: 3 }, { criterion: 'min_would_block_percent', met: true }],
+    });
+    expect(code(await call('PUT', 'modes/hr', back))).toBe('200');
+    const { value } = (await world.entry(CONTROL_KEYS.mode(acme, 'hr'))) ?? {};
+    expect(value).toMatchObject({ mode: 'observe', override: false });
   });
 
   it('cannot be made stricter without a database, but by an override', async () => {

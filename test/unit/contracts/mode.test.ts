@@ -13,6 +13,7 @@ import {
   modeOfCall,
   MODES,
   type Refused,
+  judged,
   unmet,
 } from '#contracts/mode.ts';
 import { type Reason, REASONS, reasonSpec } from '#contracts/reasons.ts';
@@ -169,7 +170,7 @@ describe('exceptionLifts', () => {
   });
 });
 
-describe('unmet', () => {
+describe('criteria', () => {
   const good: ModeMeasured = { days: 7, decisions: 100, would_block: 1, unreviewed_exceptions: 0 };
   const cases: [name: string, measured: Partial<ModeMeasured>, expected: string[]][] = [
     ['all met, each at its bound', {}, []],
@@ -183,7 +184,20 @@ describe('unmet', () => {
     ],
     ['no database', { decisions: null, would_block: null }, ['the chain cannot be asked']],
   ];
+  it('are shown each with what is now', () => {
+    expect(judged(CRITERIA_DEFAULT.enforce, { ...good, days: 3, would_block: null })).toEqual([
+      { criterion: 'min_days', required: 7, present: 3, met: false },
+      { criterion: 'min_decisions', required: 100, present: 100, met: true },
+      { criterion: 'max_would_block_percent', required: 1, present: null, met: false },
+      { criterion: 'max_unreviewed_exceptions', required: 0, present: 0, met: true },
+    ]);
+    const leave = { min_decisions: 50, min_would_block_percent: 10 };
+    expect(judged(leave, { ...good, would_block: 9 })).toEqual([
+      { criterion: 'min_decisions', required: 50, present: 100, met: true },
+      { criterion: 'min_would_block_percent', required: 10, present: 9, met: false },
+    ]);
+  });
   it.each(cases)('%s', (_name, measured, expected) => {
-    expect(unmet(CRITERIA_DEFAULT.enforce, { ...good, ...measured })).toEqual(expected);
+    expect(unmet(judged(CRITERIA_DEFAULT.enforce, { ...good, ...measured }))).toEqual(expected);
   });
 });
