@@ -223,11 +223,14 @@ export function judged(criteria: Criteria | LeaveCriteria, measured: ModeMeasure
     min_would_block_percent: percent,
     max_unreviewed_exceptions: measured.unreviewed_exceptions,
   };
-  return Object.entries(criteria).map(([criterion, required]) => {
-    const value = present[criterion] ?? null;
+  const asked: Readonly<Record<string, number>> = criteria;
+  // In one order, whatever order they were stored in.
+  return Object.entries(present).flatMap(([criterion, value]) => {
+    const required = asked[criterion];
+    if (required === undefined) return [];
     const met =
       value !== null && (criterion.startsWith('min_') ? value >= required : value <= required);
-    return { criterion, required, present: value, met };
+    return [{ criterion, required, present: value, met }];
   });
 }
 

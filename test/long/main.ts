@@ -51,6 +51,7 @@ for (const name of values.only.split(',')) {
     process.exitCode = 1;
     return `BROKEN: ${String(error)}`;
   });
+  print(`${name}: ${end}`);
   summary.push([name, String(runs), seconds(), end]);
 }
 print(`seed ${values.seed}`);

@@ -155,9 +155,9 @@ describe('the mode of a class', () => {
     const strict = { mode: 'enforce', reason: 'go', override: true };
     const leave = { min_decisions: 2, min_would_block_percent: 60 };
     const criteria = { 'soft-block': EASY, enforce: EASY, leave };
-    expect(code(await call('PUT', 'modes/hr', { ...strict, criteria }))).toBe('200');
+    expect(code(await call('PUT', 'modes/ops', { ...strict, criteria }))).toBe('200');
     const back = { mode: 'observe', reason: 'stops too much' };
-    const early = await call('PUT', 'modes/hr', back);
+    const early = await call('PUT', 'modes/ops', back);
     expect([code(early), early.body.unmet]).toEqual([
       '409 mode.criteria',
       [
@@ -165,7 +165,7 @@ describe('the mode of a class', () => {
         'observe enforces less than enforce, and 0.00 % are blocked or held, at least 60 %',
       ],
     ]);
-    const leaf = { at: Date.now() + 60_000, agent_class: 'hr', mode: 'enforce' } as const;
+    const leaf = { at: Date.now() + 60_000, agent_class: 'ops', mode: 'enforce' } as const;
     const blocked = {
       reason: 'policy.blocked',
       verdict: 'block',
@@ -178,13 +178,13 @@ describe('the mode of a class', () => {
     await evidence.store('decision-worker', SUBJECTS.decisionBatch(0), records);
     await evidence.drained();
     await chainer.stop();
-    const { body } = await call('GET', 'modes/hr');
+    const { body } = await call('GET', 'modes/ops');
     expect(body.leave).toMatchObject({
       unmet: [],
       criteria: [{ present: 3 }, { criterion: 'min_would_block_percent', met: true }],
     });
-    expect(code(await call('PUT', 'modes/hr', back))).toBe('200');
-    const { value } = (await world.entry(CONTROL_KEYS.mode(acme, 'hr'))) ?? {};
+    expect(code(await call('PUT', 'modes/ops', back))).toBe('200');
+    const { value } = (await world.entry(CONTROL_KEYS.mode(acme, 'ops'))) ?? {};
     expect(value).toMatchObject({ mode: 'observe', override: false });
   });
 

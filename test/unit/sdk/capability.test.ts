@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { attenuate as narrow, mintCapability, verifyCapability } from '#contracts/capability.ts';
 import type { Caveat } from '#contracts/capability/caveats.ts';
 import { anyCapabilityText, anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
-import { runs } from '#test/support/runs.ts';
+import { runs, runsTimeout } from '#test/support/runs.ts';
 import { readVectors } from '#test/support/vectors.ts';
 import toolPatterns from '#test/vectors/capabilities/tool-patterns.json' with { type: 'json' };
 
@@ -94,32 +94,40 @@ test.each(toolPatterns)('the pattern $pattern can be stated: $matches', ({ patte
   expect(fault(() => attenuate(ROOT, { tools: [pattern] }))).toBe(expected);
 });
 
-test('random chains are those of contracts, and are verified', () => {
-  const chains = fc.tuple(
-    fc.array(anyCaveat, { maxLength: 4 }),
-    fc.array(anyCaveat, { maxLength: 6 }),
-  );
-  fc.assert(
-    fc.property(chains, ([minted, added]) => {
-      const root = mintCapability({ claims: CLAIMS, caveats: minted }, KEY);
-      const child = attenuate(root, { caveats: added });
-      expect(child).toBe(narrow(root, added));
-      expect(verifyCapability(child, [KEY])).toMatchObject({ ok: true });
-    }),
-    runs(2_000),
-  );
-});
+test(
+  'random chains are those of contracts, and are verified',
+  () => {
+    const chains = fc.tuple(
+      fc.array(anyCaveat, { maxLength: 4 }),
+      fc.array(anyCaveat, { maxLength: 6 }),
+    );
+    fc.assert(
+      fc.property(chains, ([minted, added]) => {
+        const root = mintCapability({ claims: CLAIMS, caveats: minted }, KEY);
+        const child = attenuate(root, { caveats: added });
+        expect(child).toBe(narrow(root, added));
+        expect(verifyCapability(child, [KEY])).toMatchObject({ ok: true });
+      }),
+      runs(2_000),
+    );
+  },
+  runsTimeout(2_000),
+);
 
-test('any text is a capability for both or for neither', () => {
-  fc.assert(
-    fc.property(anyCapabilityText, (token) => {
-      const here = fault(() => inspect(token)) === undefined;
-      const there = fault(() => attenuateByContracts(token)) === undefined;
-      expect(here).toBe(there);
-    }),
-    runs(2_000),
-  );
-});
+test(
+  'any text is a capability for both or for neither',
+  () => {
+    fc.assert(
+      fc.property(anyCapabilityText, (token) => {
+        const here = fault(() => inspect(token)) === undefined;
+        const there = fault(() => attenuateByContracts(token)) === undefined;
+        expect(here).toBe(there);
+      }),
+      runs(2_000),
+    );
+  },
+  runsTimeout(2_000),
+);
 
 function attenuateByContracts(token: string): void {
   try {

@@ -9,7 +9,7 @@ import { judgeCaveats } from '#contracts/capability/judge.ts';
 import type { Agent, StandingGrant } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import { anyCall, anyCaveat, CLAIMS } from '#test/support/random-capability.ts';
-import { runs } from '#test/support/runs.ts';
+import { runs, runsTimeout } from '#test/support/runs.ts';
 
 import {
   capabilityCheck,
@@ -55,20 +55,24 @@ const principal = (actors: readonly string[], known: Registry) => ({
 });
 
 describe('a chain of standing grants', () => {
-  it('allows what each of its actors may do alone, and nothing else', () => {
-    fc.assert(
-      fc.property(registry, chains, anyCall, (known, actors, random) => {
-        const allowed = (chain: readonly string[]): boolean => {
-          const grant = standingGrant(principal(chain, known), TENANT, agentOf(known));
-          const call = { ...random, tenant: TENANT, agent: chain[0] ?? '', actors: chain };
-          return grant !== undefined && judgeCaveats(grant, call) === null;
-        };
-        const alone = actors.every((actor) => allowed([actor]));
-        expect(allowed(actors)).toBe(alone);
-      }),
-      runs(3_000),
-    );
-  });
+  it(
+    'allows what each of its actors may do alone, and nothing else',
+    () => {
+      fc.assert(
+        fc.property(registry, chains, anyCall, (known, actors, random) => {
+          const allowed = (chain: readonly string[]): boolean => {
+            const grant = standingGrant(principal(chain, known), TENANT, agentOf(known));
+            const call = { ...random, tenant: TENANT, agent: chain[0] ?? '', actors: chain };
+            return grant !== undefined && judgeCaveats(grant, call) === null;
+          };
+          const alone = actors.every((actor) => allowed([actor]));
+          expect(allowed(actors)).toBe(alone);
+        }),
+        runs(3_000),
+      );
+    },
+    runsTimeout(3_000),
+  );
 
   const grant = { tools: ['*'] };
   const cases: [name: string, actors: string[], known: Registry, tools: string[]][] = [
@@ -126,30 +130,42 @@ describe('a capability handed down', () => {
   };
   type Random = typeof anyCall extends fc.Arbitrary<infer T> ? T : never;
 
-  it('never allows a child, in any depth and whoever holds it, what it refuses its parent', async () => {
-    const levels = fc.array(fc.array(anyCaveat, { maxLength: 2 }), { minLength: 1, maxLength: 4 });
-    await fc.assert(
-      fc.asyncProperty(fc.array(anyCaveat, { maxLength: 2 }), levels, anyCall, async (...given) => {
-        const [root, each, random] = given;
-        let token = mintCapability({ claims: CLAIMS, caveats: root }, KEY);
-        const holders = ['agent-a'];
-        let parent = await allows(token, holders, random);
-        for (const [depth, caveats] of each.entries()) {
-          token = attenuate(token, caveats);
-          holders.unshift(`sub-${depth}`);
-          // Whom it was handed to calls, for all who did; `actor` caveats name the caller, so the parent is asked with it.
-          const child = await allows(token, holders, random);
-          const asParent = await allows(token, holders.slice(1), random);
-          if (!parent) expect(asParent).toBe(false);
-          if (!parent && !root.some(isActor) && !each.flat().some(isActor)) {
-            expect(child).toBe(false);
-          }
-          parent = asParent;
-        }
-      }),
-      runs(1_000),
-    );
-  });
+  it(
+    'never allows a child, in any depth and whoever holds it, what it refuses its parent',
+    async () => {
+      const levels = fc.array(fc.array(anyCaveat, { maxLength: 2 }), {
+        minLength: 1,
+        maxLength: 4,
+      });
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(anyCaveat, { maxLength: 2 }),
+          levels,
+          anyCall,
+          async (...given) => {
+            const [root, each, random] = given;
+            let token = mintCapability({ claims: CLAIMS, caveats: root }, KEY);
+            const holders = ['agent-a'];
+            let parent = await allows(token, holders, random);
+            for (const [depth, caveats] of each.entries()) {
+              token = attenuate(token, caveats);
+              holders.unshift(`sub-${depth}`);
+              // Whom it was handed to calls, for all who did; `actor` caveats name the caller, so the parent is asked with it.
+              const child = await allows(token, holders, random);
+              const asParent = await allows(token, holders.slice(1), random);
+              if (!parent) expect(asParent).toBe(false);
+              if (!parent && !root.some(isActor) && !each.flat().some(isActor)) {
+                expect(child).toBe(false);
+              }
+              parent = asParent;
+            }
+          },
+        ),
+        runs(1_000),
+      );
+    },
+    runsTimeout(1_000),
+  );
 
   const isActor = ({ t }: { t: string }) => t === 'actor';
 
