@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Type, type Static } from 'typebox';
 
@@ -54,6 +55,7 @@ async function page(received: Received, slack: FakeSlack, callbacks: string): Pr
   // A page of another origin must not click, also where its name resolves to this machine.
   if (headers.host !== slack.target) return { status: 403 };
   if (method === 'GET' && path === '/') return html(render(slack));
+  if (method === 'GET' && path.startsWith('/wait/')) return waitFor(slack, path.slice(6));
   if (method !== 'POST' || path !== '/click' || headers.origin !== slack.url)
     return { status: 404 };
   const form = new URLSearchParams(body);
@@ -68,6 +70,17 @@ async function page(received: Received, slack: FakeSlack, callbacks: string): Pr
     () => undefined, // the notifier is away: the page shows that nothing changed
   );
   return { status: 303, headers: { location: '/' } };
+}
+
+const WAIT_MS_MAX = 30_000;
+
+/** Answers once a message says the text, such as the id of a held call: for scripts and measurements. */
+async function waitFor(slack: FakeSlack, text: string): Promise<Reply> {
+  for (const until = Date.now() + WAIT_MS_MAX; Date.now() < until; await sleep(2)) {
+    const newest = slack.messages().toReversed();
+    if (newest.some(({ blocks }) => JSON.stringify(blocks).includes(text))) return { status: 204 };
+  }
+  return { status: 404 };
 }
 
 const find = (slack: FakeSlack, ts: string) => slack.messages().find((one) => one.ts === ts);

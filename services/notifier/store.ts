@@ -241,7 +241,7 @@ export async function keepNonces(
 export interface Stranded {
   readonly tenant: string;
   readonly approval: string;
-  /** None of those who were asked was reached, or can be any more. */
+  /** None of those who were asked can have been reached, or can be any more. */
   readonly unreached: boolean;
 }
 
@@ -251,7 +251,7 @@ export async function readStranded(pool: pg.Pool): Promise<Stranded[]> {
   const { rows } = await pool.query<Stranded>(
     `select tenant, approval, not exists (select from notices other
        where other.tenant = dead.tenant and other.approval = dead.approval
-         and other.kind = 'ask' and other.state <> 'dead') as unreached
+         and other.kind = 'ask' and (other.state <> 'dead' or other.unsure > 0)) as unreached
      from (select tenant, approval from notices where state = 'dead' and not settled
        group by tenant, approval order by min(position) limit $1) as dead`,
     [STRANDED_MAX],

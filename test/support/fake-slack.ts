@@ -42,12 +42,14 @@ export interface FakeSlack extends FakeServer {
   /** Base address of its methods. */
   readonly api: string;
   readonly messages: () => readonly SlackMessage[];
+  /** The same as they were posted, before any change. */
+  readonly posts: readonly SlackMessage[];
   /** What was told to one person, by response_url. */
   readonly whispers: readonly string[];
   /** Answers that were refusals, newest last. */
   readonly refused: readonly string[];
-  /** The next requests are answered so, one each. */
-  readonly failNext: (...replies: readonly Reply[]) => void;
+  /** The next requests are answered so, one each. away: the connection ends. lost: so it does, but the message stands. */
+  readonly failNext: (...replies: readonly (Reply | 'away' | 'lost')[]) => void;
   /** The signed request that a click makes. */
   readonly click: (
     ts: string,
@@ -71,9 +73,10 @@ export async function startFakeSlack(options: {
 }): Promise<FakeSlack> {
   const { token, signingSecret, burst = 20 } = options;
   const messages = new Map<string, SlackMessage>();
+  const posts: SlackMessage[] = [];
   const whispers: string[] = [];
   const refused: string[] = [];
-  const failing: Reply[] = [];
+  const failing: (Reply | 'away' | 'lost')[] = [];
   const rate = new Map<string, { tokens: number; at: number }>();
   let number = 0;
 
@@ -108,7 +111,9 @@ export async function startFakeSlack(options: {
       const ts = `${Math.floor(Date.now() / 1_000)}.${String(number).padStart(6, '0')}`;
       const { thread_ts: threadTs = '' } = sent;
       if (threadTs !== '' && !messages.has(String(threadTs))) return no('thread_not_found');
-      messages.set(ts, { ts, threadTs: String(threadTs), edits: 0, ...content });
+      const message = { ts, threadTs: String(threadTs), edits: 0, ...content };
+      messages.set(ts, message);
+      posts.push(message);
       return json(200, { ok: true, channel, ts });
     }
     const before = messages.get(String(sent['ts']));
@@ -118,9 +123,14 @@ export async function startFakeSlack(options: {
   };
   const server = await serveFake(async (received) => {
     const failed = failing.shift();
-    if (failed !== undefined) return failed;
+    if (failed === 'away') throw new Error('cut off');
+    if (typeof failed === 'object') return failed;
     const [, name] = /^\/api\/(chat\.(?:postMessage|update))$/.exec(received.path) ?? [];
-    if (received.method === 'POST' && name !== undefined) return method(name, received);
+    if (received.method === 'POST' && name !== undefined) {
+      const reply = method(name, received);
+      if (failed === 'lost') throw new Error('cut off');
+      return reply;
+    }
     if (received.method === 'POST' && received.path.startsWith('/actions/')) {
       whispers.push(received.body);
       return { status: 200, body: 'ok' };
@@ -132,6 +142,7 @@ export async function startFakeSlack(options: {
     ...server,
     api: `${server.url}/api/`,
     messages: () => [...messages.values()],
+    posts,
     whispers,
     refused,
     failNext: (...replies) => void failing.push(...replies),

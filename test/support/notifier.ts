@@ -45,8 +45,9 @@ export interface Notifying {
 export async function startNotifying(
   channels: readonly ChannelGiven[],
   targets: readonly string[],
+  options: Parameters<typeof startApprovals>[0] = {},
 ): Promise<Notifying> {
-  const held = await startApprovals();
+  const held = await startApprovals(options);
   const { world } = held;
   await world.activate(HOLD_BY_RISK);
   const dir = await mkdtemp(join(tmpdir(), 'countersign-channels-'));
