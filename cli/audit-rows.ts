@@ -157,14 +157,14 @@ export const ROW_HEADING = ['sequence', 'at', 'kind', 'verdict', 'about', 'id', 
 /** Cells below ROW_HEADING. */
 export function rowCells(row: AuditRow): string[] {
   const { sequence, at, kind, verdict, decision_id: decisionId, record_id: recordId, hash } = row;
-  const about = aboutOf(kind, row.leaf).replaceAll(/sha256:[0-9a-f]{64}/g, shortened);
+  const about = aboutOf(kind, row.leaf).replaceAll(/(?:sha256:)?[0-9a-f]{64}/g, shortened);
   const mark = row.index_differs === true ? ' (index differs)' : '';
   const id = decisionId === '' ? recordId : decisionId;
   return [String(sequence), at, kind, verdict, `${about}${mark}`, id, shortened(hash)];
 }
 
 /** A digest as people tell it from others: `policy show` and `activate` take its beginning. */
-const shortened = (digest: string): string => digest.slice(0, 'sha256:'.length + 12);
+const shortened = (digest: string): string => digest.slice(0, digest.lastIndexOf(':') + 1 + 12);
 
 /** What a record is about, in a few words. Names and reasons only: nothing of a payload. */
 function aboutOf(kind: string, leaf: AuditRow['leaf']): string {

@@ -112,10 +112,15 @@ async function startLocked(options: SystemOptions): Promise<RunningSystem> {
     const processes = crew.recorded();
     writeState(dir, { phase, supervisor, urls: site.urls, processes, ...seeded });
   };
+  // Until the seed has put its policies, that a worker has none is no news.
+  let seeding = false;
+  const tellWait: OnProgress = (line) => {
+    if (!seeding) onProgress(line);
+  };
   const crew = new Crew((event) => {
     record();
     if (phase === 'ready') onProgress(event);
-  }, onProgress);
+  }, tellWait);
   const stop = async (): Promise<void> => {
     phase = 'stopping';
     await crew.stop(onProgress);
@@ -142,7 +147,12 @@ async function startLocked(options: SystemOptions): Promise<RunningSystem> {
   };
 
   const start = async (): Promise<void> => {
-    const seed = async (): Promise<Seeded | undefined> => options.seed?.(system);
+    const seed = async (): Promise<Seeded | undefined> => {
+      if (options.seed === undefined) return undefined;
+      seeding = true;
+      onProgress('putting what the demo decides by: policies, tools, facts');
+      return options.seed(system).finally(() => (seeding = false));
+    };
     const filled = await startAll(crew, { around, table, instances, onProgress, seed });
     // Given up meanwhile: the stop has had the last word about the run state.
     signal?.throwIfAborted();
