@@ -23,7 +23,7 @@ const DECISIONS = 2_000;
 const DECISIONS_QUICK = 300;
 const HOLDS_AT_ONCE = 16;
 const AIM_P99_MS = 300;
-const MESSAGES = 100;
+const MESSAGES = 60;
 const MESSAGES_QUICK = 10;
 /** The stand-in takes 20 at once and then one a second, as Slack does. */
 const MESSAGE_MS = 1_050;

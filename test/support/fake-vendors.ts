@@ -1,5 +1,6 @@
 // Stand-ins for PagerDuty's Events API v2 and for a Teams workflow, as strict as what they document.
-// https://developer.pagerduty.com/docs/send-alert-event
+// Pinned to what both publish as examples: test/vectors/vendors.json, checked by test/unit/notifier/stand-ins.test.ts.
+// https://developer.pagerduty.com/docs/events-api-v2/trigger-events/
 // https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
 
 import { type FakeServer, json, type Received, type Reply, serveFake } from './fake-http.ts';
