@@ -11,7 +11,7 @@ export interface VerbText {
 }
 
 /** In lists of verbs: a verb and its arguments, without saying of each that it has options. */
-export const PLAIN_TERMS = {
+const PLAIN_TERMS = {
   subcommandTerm: (verb: Command): string =>
     `${verb.name()} ${verb.usage()}`.replaceAll(/ \[(options|command)\]/g, ''),
 };

@@ -60,7 +60,6 @@ export const APPROVAL_EVENTS = [
 export type ApprovalEvent = (typeof APPROVAL_EVENTS)[number];
 
 export type BudgetWindow = 'minute' | 'hour' | 'day' | 'month' | 'capability';
-export const BUDGET_WINDOWS = ['minute', 'hour', 'day', 'month', 'capability'] as const;
 
 export const SUBJECTS = {
   /** Request-reply: calls to be decided (contracts/call.ts). */

@@ -5,9 +5,6 @@
 import { HASH_BYTES } from './chain.ts';
 import { parseSize } from './checkpoint.ts';
 
-/** Ending of a file with a proof. */
-export const TLOG_PROOF_EXTENSION = '.tlog-proof';
-
 export interface TlogProof {
   /** What the application adds; not authenticated by the format. Empty for nothing. */
   readonly extra: Uint8Array;

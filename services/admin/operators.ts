@@ -4,9 +4,8 @@
  */
 import { hash, timingSafeEqual } from 'node:crypto';
 
-import { CONTROL_KEYS, decodeKey, type Operator, type Role } from '#contracts/control.ts';
+import type { Operator, Role } from '#contracts/control.ts';
 import { PLATFORM, type TenantId } from '#contracts/ids.ts';
-import type { ControlView } from '#host/control-view.ts';
 
 import { AdminError } from './errors.ts';
 import { wrongTries } from './wrong-tries.ts';
@@ -20,20 +19,6 @@ const INCLUDES: Readonly<Record<Role, readonly Role[]>> = {
   operator: ['viewer', 'operator'],
   admin: ['viewer', 'approver', 'operator', 'admin'],
 };
-
-/** The registered operators by id, kept current; those that were deleted are gone. */
-export function operatorsOf(view: ControlView): ReadonlyMap<string, Operator> {
-  const prefix = CONTROL_KEYS.operator('');
-  const operators = new Map<string, Operator>();
-  view.onChange((key, entry) => {
-    if (!key.startsWith(prefix)) return;
-    const id = decodeKey(key.slice(prefix.length));
-    if (entry.value === null) operators.delete(id);
-    // The projector writes only what fits the schema of its key.
-    else operators.set(id, entry.value as Operator);
-  });
-  return operators;
-}
 
 export interface Authenticate {
   /** The operator whose token this is. Untrusted: header and address. @throws AdminError operator.* */

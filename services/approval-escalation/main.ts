@@ -1,9 +1,8 @@
 /** Wires approval-escalation: held calls in, people's decisions in between, events and entries out. */
 import { APPROVAL_WRITER } from '#contracts/approval.ts';
-import { CONTROL_KEYS, decodeKey, type Operator } from '#contracts/control.ts';
 import { ConfigError, readConfig } from '#host/config.ts';
 import { consume } from '#host/consume.ts';
-import { type ControlView, watchControl } from '#host/control-view.ts';
+import { watchControl } from '#host/control-view.ts';
 import { watchDatabase } from '#host/database-watch.ts';
 import { openPool } from '#host/database.ts';
 import { serveHealth } from '#host/health.ts';
@@ -11,6 +10,7 @@ import { readMacKeys } from '#host/keys.ts';
 import { createLog } from '#host/log.ts';
 import { gauge } from '#host/metrics.ts';
 import { connectBus } from '#host/nats.ts';
+import { operatorsOf } from '#host/operators.ts';
 import { recordPublisher } from '#host/publish.ts';
 import { closers, run, type Running } from '#host/run.ts';
 
@@ -87,20 +87,6 @@ export async function start(
   add('health', health.close);
   log.info('holding calls');
   return { stop: closeAll };
-}
-
-/** The registered operators by id, kept current; those that were deleted are gone. */
-function operatorsOf(view: ControlView): ReadonlyMap<string, Operator> {
-  const prefix = CONTROL_KEYS.operator('');
-  const operators = new Map<string, Operator>();
-  view.onChange((key, entry) => {
-    if (!key.startsWith(prefix)) return;
-    const id = decodeKey(key.slice(prefix.length));
-    if (entry.value === null) operators.delete(id);
-    // The projector writes only what fits the schema of its key.
-    else operators.set(id, entry.value as Operator);
-  });
-  return operators;
 }
 
 if (import.meta.main) await run(() => start(readConfig(EscalationConfig, process.env)));

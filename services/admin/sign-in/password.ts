@@ -6,7 +6,6 @@
 import { randomBytes, scrypt, type ScryptOptions, timingSafeEqual } from 'node:crypto';
 
 export const PASSWORD_CHARS_MIN = 12;
-export const PASSWORD_CHARS_MAX = 256;
 
 /** Cost as OWASP's cheat sheet on password storage has it for 32 MiB. */
 const COST = { ln: 15, r: 8, p: 3 };
