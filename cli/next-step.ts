@@ -37,6 +37,8 @@ function commandFor(code: string, words: readonly string[]): string | undefined 
   if (unknown && list !== undefined && !code.startsWith('operator.'))
     return `./countersign ${list}   (what there is)`;
   if (code === 'request.schema') return ['./countersign', ...words, '--help'].join(' ');
+  if (code.startsWith('identity.') && code !== 'identity.unavailable')
+    return '--identity-file FILE with a valid token; the demo makes its own anew at each start';
   if (code.startsWith('operator.')) return 'act as somebody else: --as NAME, or --as TOKEN_FILE';
   return undefined;
 }
