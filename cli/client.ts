@@ -53,7 +53,8 @@ export function reachable(verb: Command): Command {
 export function adminClient(options: Reach): AdminClient {
   const base = baseUrl(options.adminUrl ?? process.env['COUNTERSIGN_ADMIN_URL'], 'admin');
   const headers = { authorization: `Bearer ${readToken(operatorTokenFile(options))}` };
-  const tenant = tenantOf(options);
+  const below = (path: string): string =>
+    `/v1/tenants/${encodeURIComponent(tenantOf(options))}/${path}`;
   const call = (method: string, path: string, body?: unknown): Promise<unknown> =>
     send(new URL(path, base), { method, headers, body });
   const get = async (path: string): Promise<Response> => {
@@ -63,12 +64,14 @@ export function adminClient(options: Reach): AdminClient {
     return response;
   };
   return {
-    tenant,
+    // Not every verb is about one: where none is named, only those that are say so.
+    get tenant() {
+      return tenantOf(options);
+    },
     call,
     get,
-    tenantCall: (method, path, body) =>
-      call(method, `/v1/tenants/${encodeURIComponent(tenant)}/${path}`, body),
-    tenantGet: (path) => get(`/v1/tenants/${encodeURIComponent(tenant)}/${path}`),
+    tenantCall: async (method, path, body) => call(method, below(path), body),
+    tenantGet: async (path) => get(below(path)),
   };
 }
 

@@ -248,8 +248,7 @@ function look(before: Approval, at: number): Reduced {
   const open = before.state === 'pending' || before.state === 'approved';
   if (!open) return { is: 'nothing' };
   if (at >= before.expiresAt) {
-    const silent = before.state === 'pending' ? 'nobody answered in time' : 'not used in time';
-    return end(before, 'expired', SYSTEM, silent);
+    return end(before, 'expired', SYSTEM, whyOver(before));
   }
   const due = dueTier(before, at);
   if (due === undefined || at < due.at) return { is: 'nothing' };
@@ -260,6 +259,11 @@ function look(before: Approval, at: number): Reduced {
     { progress: { ...progress, told, remindedAt: at } },
     { event: due.event, actor: SYSTEM, tier: due.index },
   );
+}
+
+function whyOver({ state, used, uses }: Approval): string {
+  if (state === 'pending') return 'nobody answered in time';
+  return used < uses ? 'not used in time' : 'the time is over in which it could not be asked again';
 }
 
 interface DueTier {

@@ -1,17 +1,22 @@
 // The pages of people over the whole system: who gets in, what they see, and that a decision is theirs and counts once.
 
-import { readFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { CHECKOUT } from '#cli/local/places.ts';
 import type { ApprovalPreview } from '#contracts/held.ts';
 import { PAGE_HEADERS } from '#host/html.ts';
 import { CHROMIUM, startBrowser, WITHOUT_BROWSER } from '#test/support/browser.ts';
 import { type Live, startLive } from '#test/support/live.ts';
 import { codesOf, type Page, valueOf, type Visitor, visitor } from '#test/support/visitor.ts';
 
-/** Grace may approve, vera may look, and the demo's agent acts for alice. */
-type Name = 'grace' | 'vera' | 'alice';
+/** Grace and heidi may approve, vera may look, and the demo's agent acts for alice. */
+type Name = 'grace' | 'heidi' | 'vera' | 'alice';
 interface Person {
   readonly visitor: Visitor;
   readonly password: string;
@@ -381,6 +386,38 @@ describe('signing out', () => {
   });
 });
 
+it('an admin lets somebody in by command line, who then signs in', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'countersign-heidi-'));
+  const env = {
+    ...process.env,
+    NO_COLOR: '1',
+    COUNTERSIGN_ADMIN_URL: base,
+    COUNTERSIGN_OPERATOR_TOKEN_FILE: live.system.seeded()!.demo.operator_token_files[0],
+  };
+  const operator = async (...args: string[]) =>
+    (await promisify(execFile)('./countersign', ['operator', ...args], { env, cwd: CHECKOUT }))
+      .stdout;
+  const file = (name: string) => join(dir, name);
+  try {
+    await operator('put', 'heidi', '--name', 'Heidi', '--role', 'approver', '--of', 'demo');
+    await operator('password', 'heidi', '--out', file('password'));
+    await operator('totp', 'heidi', '--out', file('totp'));
+    expect(await operator('list')).toMatch(/heidi +Heidi +approver +demo/);
+    expect((await stat(file('password'))).mode & 0o777).toBe(0o600);
+    const read = async (name: string) => (await readFile(file(name), 'utf8')).trim();
+    const heidi = {
+      visitor: visitor(base),
+      password: await read('password'),
+      code: codesOf(await read('totp')),
+    };
+    people.set('heidi', heidi);
+    expect((await signIn(heidi, 'heidi')).headers.get('location')).toBe('/approvals');
+    expect((await heidi.visitor.get('/approvals')).status).toBe(200);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+}, 60_000);
+
 if (CHROMIUM === undefined) console.warn(WITHOUT_BROWSER);
 describe.skipIf(CHROMIUM === undefined)('in a browser', () => {
   it.each([
@@ -390,7 +427,7 @@ describe.skipIf(CHROMIUM === undefined)('in a browser', () => {
     '%s somebody signs in and approves by keyboard alone, and nothing is blocked or too wide',
     async (_, viewport) => {
       const { path, again } = await hold();
-      const { password, code } = person('grace');
+      const { password, code } = person('heidi');
       const browser = await startBrowser();
       try {
         const page = await (await browser.newContext({ viewport })).newPage();
@@ -404,7 +441,7 @@ describe.skipIf(CHROMIUM === undefined)('in a browser', () => {
             'document.documentElement.scrollWidth > document.documentElement.clientWidth',
           );
         await page.goto(`${base}${path}`);
-        for (const text of ['grace', password]) {
+        for (const text of ['heidi', password]) {
           await page.keyboard.type(text);
           await page.keyboard.press('Tab');
         }
@@ -416,7 +453,7 @@ describe.skipIf(CHROMIUM === undefined)('in a browser', () => {
         await page.focus('button.yes');
         await page.keyboard.press('Enter');
         await page.waitForSelector('[role=status]');
-        expect(await page.textContent('[role=status]')).toContain('Grace (grace) said yes');
+        expect(await page.textContent('[role=status]')).toContain('Heidi (heidi) said yes');
         expect([await isTooWide(), faults]).toEqual([false, []]);
         await expect
           .poll(async () => (await again()).body.verdict, { timeout: 30_000 })

@@ -68,8 +68,11 @@ function outcome({ preview, names, at }: ApprovalView): Html {
     (vote) => html`<p>${names(vote.by)} said yes at ${clock(vote.at)} (${vote.via}).</p>`,
   );
   const ended =
-    by === '' || votes.some((vote) => vote.by === by) ? NOTHING : html`<p>By ${names(by)}.</p>`;
-  const said = reason === '' ? NOTHING : html`<p>Said: <q>${foreign(reason)}</q></p>`;
+    state === 'used' || by === '' || votes.some((vote) => vote.by === by)
+      ? NOTHING
+      : html`<p>By ${names(by)}.</p>`;
+  const said =
+    reason === '' || state === 'used' ? NOTHING : html`<p>Said: <q>${foreign(reason)}</q></p>`;
   const released = releases.map(
     (release) =>
       html`<p>

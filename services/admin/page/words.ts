@@ -41,8 +41,9 @@ export const STATES: Readonly<
   },
 };
 
-/** The state of an item at a time. */
-export const stateOf = (item: ApprovalItem, at: number): HeldAs => heldAs(item, at);
+/** The state of an item at a time. One that was released stays so for people, also when its time is over. */
+export const stateOf = (item: ApprovalItem, at: number): HeldAs =>
+  item.used >= item.uses ? 'used' : heldAs(item, at);
 
 const RISK_LOOKS = { low: '', medium: '', high: 'wait', critical: 'bad' } as const;
 
