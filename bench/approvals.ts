@@ -44,6 +44,10 @@ export const approvals: Row = async ({ log, quick, table }) => {
     log('calls held, until their message stands');
     const messages = await holdToMessage(side, system.urls.chat, quick ? MESSAGES_QUICK : MESSAGES);
     const clicks = await clickToRelease(side, quick ? CLICKS_QUICK : CLICKS);
+    const told = (name: string, times: Histogram) =>
+      log(`${name}: ${percentiles(times).join(' / ')} ms (p50 / p99 / max)`);
+    told('held call to its message', messages);
+    told('click to released call', clicks.released);
     log('decisions without anything that waits');
     const count = quick ? DECISIONS_QUICK : DECISIONS;
     const before = await decisionTimes(side, count);
