@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { type Command, Option } from 'commander';
 
+import { mustSayWhy } from '#cli/audit-redaction.ts';
 import { timeGiven } from '#cli/audit-rows.ts';
 import { adminClient, reachable, type Reach, Refused } from '#cli/client.ts';
 import { appendRows, type Begun, begunIn, finish, keepHeader } from '#cli/export-folder.ts';
@@ -23,7 +24,9 @@ interface ExportOptions extends Reach {
   readonly agent?: string;
   readonly verdict?: string;
   readonly payloads?: true;
+  readonly plain?: true;
   readonly since?: string;
+  readonly reason?: string;
   readonly why?: string;
 }
 
@@ -43,6 +46,10 @@ export function registerExport(audit: Command): void {
           './countersign audit export --out blocked --verdict block --format csv',
           'a selection, also as a table',
         ],
+        [
+          './countersign audit export --out case4 --payloads --plain --reason "case 4"',
+          'with all values; without --plain they are masked',
+        ],
       ],
     }),
   )
@@ -56,17 +63,25 @@ export function registerExport(audit: Command): void {
     .option('--to <time>', 'rows before this time', timeGiven)
     .option('--agent <agent>', 'only decisions about this agent')
     .option('--verdict <verdict>', 'only decisions with this verdict')
-    .option('--payloads', 'with payloads in plain text; takes the role "operator"')
+    .option('--payloads', 'with payloads, values masked by the rules; takes the role "operator"')
+    .option('--plain', 'values of payloads as recorded; takes --reason')
     .option(
       '--since <file>',
       'a checkpoint that you hold: also prove that the log has only grown since',
     )
-    .option('--why <words>', 'what it is for; recorded with the event')
+    .option('--reason <words>', 'what it is for; recorded with the event')
+    .addOption(new Option('--why <words>').hideHelp()) // its name before
     .action(exportRows);
 }
 
 async function exportRows(options: ExportOptions): Promise<void> {
-  const { out, format } = options;
+  const { out, format, payloads, plain } = options;
+  if (plain === true && payloads !== true)
+    throw new CliError('--plain is about payloads.', {
+      exitCode: EXIT.misuse,
+      help: 'add --payloads',
+    });
+  mustSayWhy({ plain, reason: options.reason ?? options.why });
   const begun = await begunIn(out);
   if (begun.rows > 0) progress(`going on behind row ${begun.after}`);
   const response = await sealedAnswer(options, `audit/export?${queryOf(options, begun)}`);
@@ -109,7 +124,7 @@ const brokenOff = (rows: number, options: { cause?: unknown } = {}): CliError =>
   new CliError(`Broken off after ${rows} rows.`, { ...options, help: 'the same command goes on' });
 
 function queryOf(options: ExportOptions, { header, after }: Begun): string {
-  const { from, to, agent, verdict, payloads, since, why } =
+  const { from, to, agent, verdict, payloads, plain, since, reason, why } =
     header?.filters === undefined ? options : { ...options, ...header.filters }; // relative times were resolved when it began
   const size = header === undefined ? undefined : header.checkpoint.split('\n', 2)[1];
   const asked = {
@@ -118,8 +133,9 @@ function queryOf(options: ExportOptions, { header, after }: Begun): string {
     agent,
     verdict,
     payloads: payloads === true ? 'true' : undefined,
+    plain: plain === true ? 'true' : undefined,
     since: since === undefined ? undefined : String(sizeIn(since)),
-    why,
+    why: reason ?? why,
     size,
     after: after > 0 ? String(after) : undefined,
   };

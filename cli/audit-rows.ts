@@ -136,12 +136,14 @@ export async function newestRows(
   }
 }
 
-/** Whole rows with their payloads from behind a sequence, the head last; for whoever trusts nobody. */
+/** Whole rows with their plain payloads from behind a sequence, the head last. Recorded with what it is for. */
 export async function* rowLines(
   admin: AdminClient,
   after: number,
+  why: string,
 ): AsyncGenerator<AuditLine | AuditEnd> {
-  const { body } = await admin.tenantGet(`audit/rows?payloads=true&after=${after}`);
+  const query = new URLSearchParams({ payloads: 'true', plain: 'true', why, after: String(after) });
+  const { body } = await admin.tenantGet(`audit/rows?${query.toString()}`);
   if (body === null) return;
   for await (const text of linesOf(body)) yield JSON.parse(text) as AuditLine | AuditEnd;
 }

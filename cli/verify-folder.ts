@@ -83,10 +83,14 @@ function tellVerdict(dir: string, verdict: ExportVerdict): void {
     tellFinding(verdict.verdict, verdict.finding);
     return;
   }
-  const { tenant, completeness, rows, first, last, payloads, erased, under } = verdict.proved;
+  const { tenant, completeness, rows, first, last, payloads, erased, masked, under } =
+    verdict.proved;
   print(paint('green', `intact: ${rows} rows of ${visible(tenant)} in ${dir}`));
   print(`  rows       ${first} to ${last}, ${COVERS[completeness]}`);
-  if (payloads + erased > 0) print(`  payloads   ${payloads} as committed to, ${erased} erased`);
+  if (payloads + erased > 0 && masked === 0)
+    print(`  payloads   ${payloads} as committed to, ${erased} erased`);
+  if (masked > 0)
+    print(`  payloads   ${masked} masked (values shown there are not proved), ${erased} erased`);
   print(`  log        ${visible(under.checkpoint.origin)}, ${under.checkpoint.size} leaves`);
   for (const { witness, seconds } of under.cosigners)
     print(`  witnessed  by ${visible(witness)} at ${when(seconds)}`);

@@ -48,6 +48,7 @@ import { AgentClass } from './mode.ts';
 import { NOTIFY_OPERATIONS } from './notify-api.ts';
 import { PAYLOAD_OPERATIONS } from './payload-api.ts';
 import { PROOF_OPERATIONS } from './proof-api.ts';
+import { REDACTION_OPERATIONS } from './redaction-api.ts';
 import { ROLLOUT_OPERATIONS } from './rollout-api.ts';
 import { Revocation, RevocationRequest, Switch, SwitchEngage, SwitchRelease } from './stop.ts';
 
@@ -385,6 +386,7 @@ export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [
   PROOF_OPERATIONS,
   EXPORT_OPERATIONS,
   PAYLOAD_OPERATIONS,
+  REDACTION_OPERATIONS,
   APPROVAL_OPERATIONS,
   NOTIFY_OPERATIONS,
   ROLLOUT_OPERATIONS,

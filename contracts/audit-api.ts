@@ -46,8 +46,12 @@ export interface AuditEnd {
 /** A decision with everything that was recorded about it. */
 export const AuditRecord = Type.Object({
   ...AuditRow.properties,
-  /** Exact text of the payload, null where there is none. */
-  payload: Type.Union([Type.String(), Type.Null()]),
+  payload: Type.Union([Type.String(), Type.Null()], {
+    description:
+      'Text of the payload, null where there is none. With `masked`, a member of that name lists the sections in which ' +
+      'values are masked; all others are exact, with their salts.',
+  }),
+  masked: Type.Boolean(),
   erased: Type.Optional(
     Type.Object(
       { at: Type.String(), by_order: Type.String() },
@@ -135,8 +139,9 @@ export const AUDIT_OPERATIONS = {
     role: 'viewer',
     summary:
       'Whole rows from behind `after` up to the head, one JSON document a line, the head last. ' +
-      '`payloads=true` adds the payloads and takes the role "operator".',
-    query: ['after', 'payloads'],
+      '`payloads=true` adds the payloads, masked by the rules of the tenant, and takes the role "operator"; `plain=true` ' +
+      'with a reason in `why` gives them as recorded. Reading payloads is an event in the chain.',
+    query: ['after', 'payloads', 'plain', 'why'],
     answer: Type.Unsafe<Response>({ type: 'string' }),
     media: 'application/x-ndjson',
   },
@@ -152,8 +157,10 @@ export const AUDIT_OPERATIONS = {
     ...read,
     path: `${TENANT}/audit/{decision}`,
     role: 'operator',
-    summary: 'One decision with its payload, and what was recorded about it.',
-    query: [],
+    summary:
+      'One decision with its payload, masked by the rules of the tenant, and what was recorded about it. `plain=true` ' +
+      'with a reason in `why` gives the payload as recorded. Reading it is an event in the chain.',
+    query: ['plain', 'why'],
     answer: AuditRecord,
   },
   explainAudit: {

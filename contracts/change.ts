@@ -29,6 +29,7 @@ import { FactSource } from './fact-source.ts';
 import { parseTenantId, PLATFORM, type TenantId } from './ids.ts';
 import { ModeOrder } from './mode.ts';
 import type { RecordLines } from './record.ts';
+import { Redaction } from './redaction.ts';
 import { RevocationOrder, SwitchOrder } from './stop.ts';
 import type { ControlKind } from './subjects.ts';
 
@@ -82,6 +83,7 @@ export const CHANGES = {
   exception: { put: ExceptionOrder, review: ExceptionStep, end: ExceptionStep },
   /** A key in it is sealed. */
   compat: { put: Compat, delete: Nothing },
+  redaction: { put: Redaction },
 } as const satisfies Partial<Record<ControlKind, Readonly<Record<string, TSchema>>>>;
 
 type Changes = typeof CHANGES;

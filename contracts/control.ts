@@ -371,6 +371,7 @@ export const CONTROL_KEYS = {
   budgets: (tenant: string) => `budget.${tenant}`,
   routes: (tenant: string) => `routes.${tenant}`,
   compat: (tenant: string) => `compat.${tenant}`,
+  redaction: (tenant: string) => `redaction.${tenant}`,
   operator: (id: string) => `operator.${encodeKey(id)}`,
   /** Ids of persons are among them, so the key has only a hash. */
   revocation: (tenant: string, kind: RevocationKind, id: string) =>

@@ -12,10 +12,10 @@ export const EXPORT_OPERATIONS = {
     summary:
       'Rows of the chain with what proves them, one JSON document a line: a header, the rows, an end. Nothing is capped. ' +
       'Without filters every row up to the newest witnessed head; `from` and `to` (RFC 3339) give a gapless part, ' +
-      '`agent` and `verdict` a selection with a proof for each row. `payloads=true` adds the payloads and takes the role ' +
-      '"operator". `size` names the checkpoint and `after` the row from which a broken export goes on; `since` is the size ' +
+      '`agent` and `verdict` a selection with a proof for each row. `payloads=true` adds the payloads, masked by the rules ' +
+      'of the tenant, and takes the role "operator"; `plain=true` with a reason in `why` gives them as recorded. `size` names the checkpoint and `after` the row from which a broken export goes on; `since` is the size ' +
       'of an older checkpoint whose continuation is to be proved. Each export is an event in the chain.',
-    query: ['from', 'to', 'agent', 'verdict', 'payloads', 'size', 'after', 'since', 'why'],
+    query: ['from', 'to', 'agent', 'verdict', 'payloads', 'plain', 'size', 'after', 'since', 'why'],
     body: undefined,
     answer: Type.Unsafe<Response>({ type: 'string' }),
     media: 'application/x-ndjson',

@@ -56,6 +56,8 @@ export const ExportHeader = Type.Object(
     filters: ExportFilters,
     completeness: Completeness,
     payloads: Type.Boolean(),
+    /** There where payloads are masked: digest of the rules by which. */
+    redaction: Type.Optional(Type.Object({ rules: Hash }, strict)),
     /** Signed note with cosignatures. */
     checkpoint: Type.String(),
     /** Where the tenant's chain ended under it. */
@@ -93,7 +95,7 @@ export const ExportRow = Type.Object(
     hash: Hash,
     prev: Type.Optional(Hash),
     proof: Type.Optional(LeafProof),
-    /** Exact text, null where there is none (any more); absent where payloads were not asked for. */
+    /** Exact text, masked by `redaction`; null where there is none (any more), absent where none were asked for. */
     payload: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   },
   strict,

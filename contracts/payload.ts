@@ -47,16 +47,25 @@ export function payloadFault(leaf: CommittingLeaf, text: string): string {
   for (const name of [...Object.keys(sections), ...Object.keys(salts)]) {
     if (!Object.hasOwn(commitments, name)) return `${name} is not committed to`;
   }
-  const derived = leaf.kind === 'decision' ? derivedOfDecision(leaf as DecisionParts, payload) : {};
+  const texts = committedTexts(leaf, payload);
   for (const [name, committed] of Object.entries(commitments)) {
-    const section = sections[name];
-    const content = section === undefined ? derived[name] : canonical(section);
+    const content = texts[name];
     const salt = salts[name];
     if (content === undefined || salt === undefined) return `${name} is missing`;
     if (commitment(salt, name, content) !== committed)
       return `${name} is not what was committed to`;
   }
   return '';
+}
+
+/** The texts that a leaf commits to, by name, as far as the sections say them. */
+export function committedTexts(
+  leaf: CommittingLeaf,
+  payload: Pick<Payload, 'sections'>,
+): Readonly<Record<string, string>> {
+  const derived = leaf.kind === 'decision' ? derivedOfDecision(leaf as DecisionParts, payload) : {};
+  const own = Object.entries(payload.sections).map(([name, value]) => [name, canonical(value)]);
+  return { ...derived, ...(Object.fromEntries(own) as Record<string, string>) };
 }
 
 interface DecisionParts extends CommittingLeaf {
@@ -68,7 +77,7 @@ interface DecisionParts extends CommittingLeaf {
 /** The parts of a decision that stand in no section of their own; untrusted, so nothing is assumed of the shape. */
 function derivedOfDecision(
   { tenant, tool, upstream }: DecisionParts,
-  { sections }: Payload,
+  { sections }: Pick<Payload, 'sections'>,
 ): Record<string, string> {
   const args = member(member(sections['input'], 'call'), 'arguments');
   const definitionHash = member(sections['evidence'], 'definition_hash');

@@ -34,6 +34,7 @@ export type ControlKind =
   | 'mode'
   | 'exception'
   | 'compat'
+  | 'redaction'
   | 'payloads'
   | 'read'
   | 'notices'

@@ -27,6 +27,7 @@ import {
 import { leafHash, verifyConsistency, verifyInclusion } from './merkle.ts';
 import { showVerifierKey } from './note.ts';
 import { type CommittingLeaf, payloadFault } from './payload.ts';
+import { maskedFault } from './redaction.ts';
 import { treeLeaf, type TreeLeaf } from './tree-leaf.ts';
 import type { WitnessPolicy } from './witness-policy.ts';
 import { openCheckpoint, type OpenedCheckpoint } from './witnessed.ts';
@@ -83,6 +84,8 @@ export interface Verified {
   /** Rows whose payload was checked against its leaf, and rows whose payload is not there any more. */
   readonly payloads: number;
   readonly erased: number;
+  /** Rows whose payload is masked: what is shown of a masked section is not proved. */
+  readonly masked: number;
   readonly under: OpenedCheckpoint;
 }
 
@@ -194,7 +197,8 @@ function checkShape(manifest: ExportManifest): void {
     ? !filtered && !timed && first === Math.min(1, head.sequence) && last === head.sequence
     : last <= head.sequence && first <= last && (completeness === 'selection') === filtered;
   const begins = first > 1 || manifest.prev === showHash(FIRST_PREV);
-  if (!fits || !begins)
+  const masksNothing = manifest.redaction !== undefined && !manifest.payloads;
+  if (!fits || !begins || masksNothing)
     throw new Fault('manifest_malformed', { detail: 'its parts contradict each other' });
 }
 
@@ -202,7 +206,10 @@ interface Counts {
   rows: number;
   payloads: number;
   erased: number;
+  masked: number;
 }
+
+const NONE: Counts = { rows: 0, payloads: 0, erased: 0, masked: 0 };
 
 /** Every row from `first` to `last`: the chain itself proves that none is missing between. */
 async function proveRun(
@@ -211,7 +218,7 @@ async function proveRun(
   under: OpenedCheckpoint,
 ): Promise<Counts> {
   const { tenant, first, last, prev, head } = manifest;
-  const counts = { rows: 0, payloads: 0, erased: 0 };
+  const counts = { ...NONE };
   const from = first <= 1 ? undefined : { sequence: first - 1, hash: prev };
   const chain = chainVerifier(tenant, from);
   for await (const { row, line } of rowsOf(lines)) {
@@ -219,11 +226,7 @@ async function proveRun(
     if (sequence > last) throw new Fault('row_outside', { ...line, sequence });
     const result = chain.next(row);
     if ('fault' in result) throw new Fault(result.fault, { ...line, sequence: result.sequence });
-    countPayload(counts, row, {
-      entry: result.entry,
-      at: { ...line, sequence },
-      wanted: manifest.payloads,
-    });
+    countPayload(counts, row, { entry: result.entry, at: { ...line, sequence }, manifest });
     counts.rows += 1;
   }
   const end = chain.head();
@@ -251,10 +254,11 @@ async function proveRun(
 /** Each row by its own proof; in ascending order, so that none stands there twice. */
 async function proveSelection(
   lines: AsyncIterable<string>,
-  { tenant, first, last, filters, payloads: wanted }: ExportManifest,
+  manifest: ExportManifest,
   under: OpenedCheckpoint,
 ): Promise<Counts> {
-  const counts = { rows: 0, payloads: 0, erased: 0 };
+  const { tenant, first, last, filters } = manifest;
+  const counts = { ...NONE };
   let before = 0;
   for await (const { row, line } of rowsOf(lines)) {
     const entry = parseEntry(row.entry);
@@ -275,7 +279,7 @@ async function proveSelection(
       (filters.agent === undefined || leaf.agent === filters.agent) &&
       (filters.verdict === undefined || leaf.verdict === filters.verdict);
     if (!fits || body.kind !== kind) throw new Fault('row_outside', at);
-    countPayload(counts, row, { entry, at, wanted });
+    countPayload(counts, row, { entry, at, manifest });
     counts.rows += 1;
     before = sequence;
   }
@@ -300,24 +304,30 @@ async function* rowsOf(
   }
 }
 
-function countPayload(counts: Counts, { payload }: ExportRow, { entry, at, wanted }: RowAt): void {
-  if ((payload !== undefined) !== wanted) throw new Fault('row_malformed', at);
+function countPayload(
+  counts: Counts,
+  { payload }: ExportRow,
+  { entry, at, manifest }: RowAt,
+): void {
+  if ((payload !== undefined) !== manifest.payloads) throw new Fault('row_malformed', at);
   if (payload === undefined) return;
   if (payload === null) {
     counts.erased += 1;
     return;
   }
-  const fault = payloadFault(entry.body as unknown as CommittingLeaf, payload);
+  const masked = manifest.redaction !== undefined;
+  const leaf = entry.body as unknown as CommittingLeaf;
+  const fault = masked ? maskedFault(leaf, payload) : payloadFault(leaf, payload);
   if (fault !== '') throw new Fault('payload_wrong', { ...at, detail: fault });
-  counts.payloads += 1;
+  counts[masked ? 'masked' : 'payloads'] += 1;
 }
 
 /** A row that is good so far. */
 interface RowAt {
   readonly entry: ChainEntry;
   readonly at: Line & { readonly sequence: number };
-  /** Whether the manifest says that payloads are there. */
-  readonly wanted: boolean;
+  /** Says whether payloads are there, and whether they are masked. */
+  readonly manifest: ExportManifest;
 }
 
 async function checkCsv(files: ExportFiles): Promise<void> {

@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { registerExport } from '#cli/audit-export.ts';
 import { registerPayloads } from '#cli/audit-payloads.ts';
 import { registerProofs } from '#cli/audit-proof.ts';
+import { plainQuery, registerRedaction } from '#cli/audit-redaction.ts';
 import {
   allRows,
   filtered,
@@ -51,16 +52,25 @@ export function register(program: Command): void {
   registerProofs(audit);
   registerExport(audit);
   registerPayloads(audit);
+  registerRedaction(audit);
   registerTail(audit);
   reachable(
     addVerb(audit, 'show <decision-id>', {
-      summary: 'Show one decision with its payload and what was recorded about it.',
+      summary:
+        'Show one decision with its payload and what was recorded about it. Values are masked by the rules of the ' +
+        'tenant (audit redaction); each read is an event in the chain.',
       examples: [
-        ['./countersign audit show 019a1b2c-…', 'leaf, evidence and input'],
-        ['./countersign audit show 019a1b2c-… --json', 'exactly as recorded'],
+        ['./countersign audit show 019a1b2c-…', 'leaf, evidence and input, values masked'],
+        [
+          './countersign audit show 019a1b2c-… --plain --reason "case 4"',
+          'with values; who read it and why is recorded',
+        ],
       ],
     }),
-  ).action(show);
+  )
+    .option('--plain', 'values as recorded; takes the role "operator" and a reason')
+    .option('--reason <words>', 'why you read it; recorded with the event')
+    .action(show);
   reachable(
     addVerb(audit, 'explain <decision-id>', {
       summary:
@@ -169,8 +179,13 @@ function printRow(row: AuditRow, { json }: Pick<Reach, 'json'>): void {
   print(json === true ? JSON.stringify(summary(row)) : rowCells(row).join('  '));
 }
 
-async function show(id: string, options: Reach): Promise<void> {
-  const path = `audit/${encodeURIComponent(id)}`;
+interface ShowOptions extends Reach {
+  readonly plain?: true;
+  readonly reason?: string;
+}
+
+async function show(id: string, options: ShowOptions): Promise<void> {
+  const path = `audit/${encodeURIComponent(id)}?${plainQuery(options)}`;
   const record = (await decisionAt(path, options)) as AuditRecord;
   if (options.json === true) {
     printJson(record);
@@ -188,6 +203,7 @@ async function show(id: string, options: Reach): Promise<void> {
   if (erased !== undefined) print(`erased ${erased.at} by order ${erased.by_order}`);
   else if (payload === undefined) print('there is none');
   else printJson(payload.sections);
+  if (record.masked) print(paint('dim', `values are masked; with them: --plain --reason "..."`));
 }
 
 /** The answer about one decision; whoever pasted another id is told where ids are. */
@@ -237,11 +253,13 @@ async function verify(
   const { export: folder } = options;
   if (folder !== undefined) return verifyFolder({ ...options, export: folder });
   const admin = adminClient(options);
-  const check = await checkChain(admin.tenant, rowLines(admin, 0), options.head).catch(
-    (cause: unknown) => {
-      throw cause instanceof CliError ? cause : new CliError(whyNot(cause), { cause });
-    },
-  );
+  const check = await checkChain(
+    admin.tenant,
+    rowLines(admin, 0, 'audit verify'),
+    options.head,
+  ).catch((cause: unknown) => {
+    throw cause instanceof CliError ? cause : new CliError(whyNot(cause), { cause });
+  });
   if (options.json === true) printJson({ tenant: admin.tenant, ...check });
   else tell(admin.tenant, check);
   if (!check.intact) process.exitCode = EXIT.finding;

@@ -72,7 +72,7 @@ async function replayOne(id: string, options: Reach): Promise<void> {
 }
 
 async function replayOf(admin: AdminClient, id: string) {
-  const path = `audit/${encodeURIComponent(id)}`;
+  const path = `audit/${encodeURIComponent(id)}?plain=true&why=replay`;
   const record = (await admin.tenantCall('GET', path)) as AuditRecord;
   // The payload is held to the leaf's commitments before anything of it is used.
   const leaf = record.leaf as unknown as DecisionLeaf;
@@ -114,7 +114,8 @@ async function replayAll(options: RangeOptions): Promise<void> {
   const { items } = await firstRow(admin, options);
   const after = (items[0]?.sequence ?? 1) - 1;
   const result = await replayRange({
-    lines: items.length === 0 ? [{ head: { sequence: 0, hash: '' } }] : rowLines(admin, after),
+    lines:
+      items.length === 0 ? [{ head: { sequence: 0, hash: '' } }] : rowLines(admin, after, 'replay'),
     fits: (leaf) => fitsDecision(options, leaf),
     replay: (leaf, payload) => replayDecision(leaf, payload, load(leaf.id)),
     tell: options.first,

@@ -41,6 +41,7 @@ const PLAIN = {
   source: CONTROL_KEYS.source,
   routes: CONTROL_KEYS.routes,
   compat: CONTROL_KEYS.compat,
+  redaction: CONTROL_KEYS.redaction,
   operator: (_: string, id: string) => CONTROL_KEYS.operator(id),
 } as const;
 

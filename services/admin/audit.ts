@@ -4,18 +4,22 @@ import {
   type AuditEnd,
   type AuditHead,
   type AuditLine,
+  type AuditRow,
   type AuditVerdict,
 } from '#contracts/audit-api.ts';
 import { chainVerifier } from '#contracts/chain.ts';
-import type { ObjectStore } from '#host/nats.ts';
+import type { CommittingLeaf } from '#contracts/payload.ts';
+import { parseMasked } from '#contracts/redaction.ts';
 
 import { type Handlers, mount } from './app.ts';
 import { cursorOf, readFlag, readNumber, readPlace, readWanted } from './audit-query.ts';
 import type { AuditReads, FoundRows, ReadRow, Search } from './audit-reads.ts';
+import type { Deps } from './deps.ts';
 import { AdminError } from './errors.ts';
 import { explainContext } from './explain-context.ts';
 import { detailOf, explain } from './explain.ts';
-import { hasRole } from './operators.ts';
+import { type PayloadView, payloadViews } from './payload-view.ts';
+import { redactors } from './redaction.ts';
 import type { Routes } from './routes.ts';
 
 const LIST_DEFAULT = 50;
@@ -28,7 +32,7 @@ const VERIFY_MAX = 1_000_000;
 export const auditRoutes =
   (reads: AuditReads | undefined): Routes =>
   (app, { deps, authenticate }) => {
-    const handlers = auditHandlers(guarded(reads, deps.log.warn.bind(deps.log)), deps.bundles);
+    const handlers = auditHandlers(guarded(reads, deps.log.warn.bind(deps.log)), deps);
     mount(app, { operations: AUDIT_OPERATIONS, handlers, authenticate });
   };
 
@@ -57,7 +61,10 @@ function guarded(
   };
 }
 
-function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof AUDIT_OPERATIONS> {
+function auditHandlers(reads: AuditReads, deps: Deps): Handlers<typeof AUDIT_OPERATIONS> {
+  const { bundles } = deps;
+  const viewing = payloadViews(deps);
+  const redactorOf = redactors(deps);
   const decisionIn = (rows: readonly ReadRow[]): ReadRow => {
     const row = rows.find(({ row: { kind } }) => kind === 'decision');
     if (row === undefined) throw new AdminError('thing.not_found');
@@ -76,12 +83,14 @@ function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof
         ? { items, head, more: false }
         : { items, head, more: true, next: cursorOf(next) };
     },
-    streamAudit: async ({ tenant, operator, query }) => {
-      const payloads = readFlag(query['payloads']);
-      if (payloads && !hasRole(operator, 'operator')) throw new AdminError('operator.role');
+    streamAudit: async (asked) => {
+      const { tenant, query } = asked;
+      const view = readFlag(query['payloads']) ? viewing(asked) : undefined;
       const after = readNumber(query['after'], { otherwise: 0, max: Number.MAX_SAFE_INTEGER });
       const head = await reads.head(tenant);
-      const lines = linesOf(reads, { tenant, after, head, payloads });
+      const target = `rows ${after + 1} to ${head.sequence}`;
+      if (after < head.sequence) await view?.told({ action: 'payloads', target });
+      const lines = linesOf(reads, { tenant, after, head, view });
       const body = ReadableStream.from(lines).pipeThrough(new TextEncoderStream());
       return new Response(body, { headers: { 'content-type': 'application/x-ndjson' } });
     },
@@ -89,12 +98,21 @@ function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof
       const last = readNumber(query['last'], { otherwise: VERIFY_DEFAULT, max: VERIFY_MAX });
       return verify(reads, tenant, last);
     },
-    showAudit: async ({ tenant, path }) => {
+    showAudit: async (asked) => {
+      const { tenant, path } = asked;
+      const view = viewing(asked);
       const rows = await reads.about(tenant, path['decision'] ?? '');
       const { row, payload, place } = decisionIn(rows);
       const about = rows.map((other) => other.row).filter(({ kind }) => kind !== 'decision');
       const erased = payload === null ? await reads.erased(tenant, place) : undefined;
-      return { ...row, payload, ...(erased === undefined ? {} : { erased }), about };
+      if (payload !== null) await view.told({ action: 'payload', target: row.record_id });
+      return {
+        ...row,
+        payload: view.show(leafOf(row), payload),
+        masked: payload !== null && !view.plain,
+        ...(erased === undefined ? {} : { erased }),
+        about,
+      };
     },
     explainAudit: async ({ tenant, path }) => {
       const rows = await reads.about(tenant, path['decision'] ?? '');
@@ -105,7 +123,12 @@ function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof
         about,
         detail: detailOf(payload),
       });
-      return explain(row, payload, context);
+      // Without an event: names and codes, and values only where the tenant's rules show them to everybody.
+      const shown =
+        payload === null
+          ? undefined
+          : parseMasked(redactorOf(tenant).mask(leafOf(row), payload))?.sections;
+      return explain(row, shown, context);
     },
     getAuditBundle: async ({ tenant, path }) => {
       const { row } = decisionIn(await reads.about(tenant, path['decision'] ?? ''));
@@ -117,6 +140,9 @@ function auditHandlers(reads: AuditReads, bundles: ObjectStore): Handlers<typeof
     },
   };
 }
+
+/** Of a row that somebody tampered with it is anything; the check of a payload assumes nothing of it. */
+const leafOf = ({ kind, leaf }: AuditRow): CommittingLeaf => ({ commitments: {}, ...leaf, kind });
 
 /** Everything from the oldest on is read from the chain itself: nothing that is only an index can leave a row out. */
 async function found(reads: AuditReads, tenant: string, search: Search): Promise<FoundRows> {
@@ -136,15 +162,17 @@ interface Streamed {
   readonly after: number;
   /** Rows that are chained later are left out. */
   readonly head: AuditHead;
-  readonly payloads: boolean;
+  /** Undefined = without payloads. */
+  readonly view: PayloadView | undefined;
 }
 
 async function* linesOf(reads: AuditReads, streamed: Streamed): AsyncGenerator<string> {
+  const { view } = streamed;
   for await (const { entry, hash, payload, row } of rowsUpTo(reads, streamed)) {
     const line: AuditLine = {
       entry,
       hash,
-      ...(streamed.payloads ? { payload } : {}),
+      ...(view === undefined ? {} : { payload: view.show(leafOf(row), payload) }),
       ...(row.index_differs === true ? { index_differs: true } : {}),
     };
     yield `${JSON.stringify(line)}\n`;
@@ -155,11 +183,15 @@ async function* linesOf(reads: AuditReads, streamed: Streamed): AsyncGenerator<s
 
 async function* rowsUpTo(
   reads: AuditReads,
-  { tenant, after, head, payloads }: Streamed,
+  { tenant, after, head, view }: Streamed,
 ): AsyncGenerator<ReadRow> {
   for (let sequence = after; sequence < head.sequence;) {
     const limit = Math.min(STREAM_PAGE, head.sequence - sequence);
-    const rows = await reads.range(tenant, { after: sequence, limit, payloads });
+    const rows = await reads.range(tenant, {
+      after: sequence,
+      limit,
+      payloads: view !== undefined,
+    });
     yield* rows;
     const last = rows.at(-1);
     if (last === undefined) return; // the tail is cut: whoever verifies sees it by the head
@@ -175,7 +207,7 @@ async function verify(reads: AuditReads, tenant: string, last: number): Promise<
     from === 0 ? [] : await reads.range(tenant, { after: from - 1, limit: 1, payloads: false });
   const verifier = chainVerifier(tenant, before && { sequence: from, hash: before.hash });
   const verdict = { from: Math.min(from + 1, head.sequence), head };
-  for await (const row of rowsUpTo(reads, { tenant, after: from, head, payloads: false })) {
+  for await (const row of rowsUpTo(reads, { tenant, after: from, head, view: undefined })) {
     const result = verifier.next(row);
     const finding =
       'fault' in result

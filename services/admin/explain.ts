@@ -44,12 +44,12 @@ interface Input {
 export const detailOf = (payload: string | null): string =>
   memberOf(payload === null ? undefined : parsePayload(payload)?.sections['evidence'], 'detail');
 
+/** @param sections of its payload as they may be shown; undefined where it is erased */
 export function explain(
   row: AuditRow,
-  payload: string | null,
+  sections: Readonly<Record<string, Json>> | undefined,
   context: ExplainContext,
 ): Explanation {
-  const sections = payload === null ? undefined : parsePayload(payload)?.sections;
   const subject: Subject = {
     ...context,
     row,

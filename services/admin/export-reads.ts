@@ -28,6 +28,8 @@ export interface ExportAsked {
   readonly tenant: TenantId;
   readonly filters: ExportFilters;
   readonly payloads: boolean;
+  /** Digest of the rules that mask them. */
+  readonly redaction: string | undefined;
   /** Size of a witnessed checkpoint; undefined = the newest. */
   readonly size: number | undefined;
   /** Size of an older tree that is to be continued. */
@@ -67,7 +69,7 @@ export function exportReads(pool: pg.Pool): ExportReads {
 
 async function headerOf(
   database: Database,
-  { tenant, filters, payloads, size, since }: ExportAsked,
+  { tenant, filters, payloads, redaction, size, since }: ExportAsked,
 ): Promise<ExportHeader | undefined> {
   const checkpoint = await newestWitnessed(database, size);
   if (checkpoint === undefined || (size !== undefined && checkpoint.size !== size))
@@ -89,6 +91,7 @@ async function headerOf(
     filters,
     completeness,
     payloads,
+    ...(redaction === undefined ? {} : { redaction: { rules: redaction } }),
     checkpoint: checkpoint.note,
     head,
     first,

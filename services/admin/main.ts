@@ -39,6 +39,7 @@ import { proofReads } from './proof-reads.ts';
 import { proofRoutes } from './proofs.ts';
 import { receiptKeyRoutes } from './receipt-keys.ts';
 import { seenReader } from './rollout-reads.ts';
+import { redactionRoutes } from './redaction.ts';
 import { rolloutRoutes } from './rollout.ts';
 import { adminRoutes, type Routes } from './routes.ts';
 import { type Desk, openDesk } from './sign-in/desk.ts';
@@ -100,6 +101,7 @@ export async function start(config: AdminConfig): Promise<Running & { readonly p
       exportRoutes(audit?.exports),
       payloadRoutes(audit?.payloads),
       notifyRoutes(notifyAsker(signedRequester(bus, secrets.macKeys)), held),
+      redactionRoutes(audit?.reads),
       approvalRoutes(held, desk),
       rolloutRoutes(audit?.seen),
     ];

@@ -84,6 +84,7 @@ const KINDS = [
   'fact',
   'budget',
   'routes',
+  'redaction',
   'revocation',
   'switch',
 ];

@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 
-import { entryHash, entryText, FIRST_PREV, showHash } from '#contracts/chain.ts';
+import { entryHash, entryText, FIRST_PREV, parseEntry, showHash } from '#contracts/chain.ts';
 import { checkpointText } from '#contracts/checkpoint.ts';
 import {
   EXPORT_FORMAT,
@@ -31,6 +31,8 @@ import {
   type SignerKey,
   verifierKeyOf,
 } from '#contracts/note.ts';
+import type { CommittingLeaf } from '#contracts/payload.ts';
+import { type Redaction, redactor } from '#contracts/redaction.ts';
 import { treeLeaf, type TreeLeaf } from '#contracts/tree-leaf.ts';
 import type { ExportFiles } from '#contracts/verify-export.ts';
 import { parseWitnessPolicy } from '#contracts/witness-policy.ts';
@@ -154,9 +156,12 @@ export class OwnedLog {
       readonly filters?: ExportManifest['filters'];
       readonly bounds?: readonly [first: number, last: number];
       readonly payloads?: boolean;
+      readonly redaction?: Redaction;
     } = {},
   ): Files {
     const { size = this.leaves.length, since, filters = {}, payloads = true } = asked;
+    const masking =
+      asked.redaction === undefined ? undefined : redactor(asked.redaction, () => 'hash');
     const all = this.rows(tenant);
     const sealed = this.leaves
       .slice(0, size)
@@ -177,7 +182,7 @@ export class OwnedLog {
         ...(selection
           ? { prev, proof: this.proof({ kind: 'entry', tenant, sequence }, size) }
           : {}),
-        ...(payloads ? { payload } : {}),
+        ...(payloads ? { payload: masking?.mask(leafOf(entry), payload!) ?? payload } : {}),
       }));
     const manifest: ExportManifest = {
       format: EXPORT_FORMAT,
@@ -186,6 +191,7 @@ export class OwnedLog {
       filters,
       completeness,
       payloads,
+      ...(masking === undefined ? {} : { redaction: { rules: masking.rules } }),
       checkpoint: this.checkpoint(size),
       head: { ...head, ...this.proof({ kind: 'head', tenant, sequence: head.sequence }, size) },
       first,
@@ -227,3 +233,5 @@ export const filesOf = (files: Files): ExportFiles => ({
     })();
   },
 });
+
+const leafOf = (entry: string): CommittingLeaf => parseEntry(entry)!.body;

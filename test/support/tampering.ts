@@ -36,6 +36,13 @@ export function past() {
 
 export type Past = ReturnType<typeof past>;
 export const whole = ({ log, size }: Past) => log.export('acme', { since: size });
+const SHOW_ALL = ['evidence', 'input', 'detail', 'value'].map((path) => ({
+  do: 'show' as const,
+  path,
+}));
+/** Evidence is shown by rule and so proved, the input is masked. */
+const masked = ({ log, size }: Past) =>
+  log.export('acme', { since: size, redaction: { rules: [{ do: 'show', path: 'evidence' }] } });
 export const said = (verdict: ExportVerdict) =>
   verdict.verdict === 'intact' ? 'intact' : `${verdict.verdict} ${verdict.finding.kind}`;
 export const verify = ({ policy, held }: Past, files: Files) =>
@@ -238,6 +245,47 @@ export const FILES: readonly Tampering[] = [
     'a payload left out',
     (p) => withRow(whole(p), () => ({ payload: undefined })),
     'tampered row_malformed',
+  ],
+  [
+    'a section shown by the rules edited, of a masked payload',
+    (p) =>
+      withRow(masked(p), ({ payload }) => ({
+        payload: payload!.replace('"definition_hash":"sha256:0', '"definition_hash":"sha256:1'),
+      })),
+    'tampered payload_wrong',
+  ],
+  [
+    'a masked section left out',
+    (p) =>
+      withRow(masked(p), ({ payload }) => {
+        const { sections, ...rest } = JSON.parse(payload!) as { sections: { evidence: unknown } };
+        const { evidence } = sections;
+        return { payload: JSON.stringify({ ...rest, sections: { evidence }, v: 1 }) };
+      }),
+    'tampered payload_wrong',
+  ],
+  [
+    'a payload called masked where they are plain',
+    (p) => withRow(whole(p), () => ({ payload: rowsOf(masked(p))[AT]!.payload! })),
+    'tampered payload_wrong',
+  ],
+  [
+    'masked payloads called plain',
+    (p) => withManifest(masked(p), () => ({ redaction: undefined })),
+    'tampered payload_wrong',
+  ],
+  [
+    'plain payloads called masked',
+    (p) => withManifest(whole(p), () => ({ redaction: { rules: `sha256:${'0'.repeat(64)}` } })),
+    'tampered payload_wrong',
+  ],
+  [
+    'a section called masked that can be proved',
+    (p) =>
+      withRow(masked(p), ({ payload }) => ({
+        payload: payload!.replace('"masked":["input"]', '"masked":["evidence","input"]'),
+      })),
+    'tampered payload_wrong',
   ],
   [
     'payloads denied',
@@ -601,4 +649,10 @@ export const HONEST: readonly [name: string, made: (past: Past) => Files][] = [
   ['a selection', selection],
   ['with a table', (p) => withCsv(whole(p), (csv) => csv)],
   ['with an erased payload', (p) => withRow(whole(p), () => ({ payload: null }))],
+  ['masked', masked],
+  ['masked, with an erased payload', (p) => withRow(masked(p), () => ({ payload: null }))],
+  [
+    'masked by rules that show all',
+    (p) => p.log.export('acme', { since: p.size, redaction: { rules: SHOW_ALL } }),
+  ],
 ];

@@ -501,7 +501,12 @@ describe('audit without authority', () => {
       });
     }
     // The whole chain of delegation is in the payload, under a commitment of the leaf.
-    const shown = await live.admin('GET', `audit/${last.body.decision_id}`, undefined, 'acme');
+    const shown = await live.admin(
+      'GET',
+      `audit/${last.body.decision_id}?plain=true&why=test`,
+      undefined,
+      'acme',
+    );
     const { input, evidence } = JSON.parse(String(shown.body['payload'])).sections;
     expect([
       input.principal.actors,

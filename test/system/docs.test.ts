@@ -111,7 +111,7 @@ describe('docs/connect.md', () => {
       { authorization: `Bearer ${identity}`, 'countersign-capability': '' },
     );
     expect(body.reason?.code).toMatch(/^(capability|tool)\./); // the identity holds
-    const path = `audit/${body.decision_id}`;
+    const path = `audit/${body.decision_id}?plain=true&why=test`;
     await expect
       .poll(async () => (await live.admin('GET', path, undefined, TENANT)).status)
       .toBe(200);

@@ -129,7 +129,8 @@ describe('an export', () => {
       code: 0,
       completeness: 'selection',
       rows: 20,
-      payloads: 20,
+      payloads: 0,
+      masked: 20,
     });
     const verdicts = (await rowsOf('blocked')).map(
       ({ entry }) => (parseEntry(entry)!.body as { verdict?: string }).verdict,

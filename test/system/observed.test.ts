@@ -94,7 +94,7 @@ it('a record binds person, agents, session, workflow, task and purpose to the ca
     { authorization: `Bearer ${identity}`, 'countersign-capability': '' },
   );
   expect(body.verdict).toBe('allow');
-  const path = `audit/${body.decision_id}`;
+  const path = `audit/${body.decision_id}?plain=true&why=test`;
   await expect.poll(async () => (await live.admin('GET', path)).status).toBe(200);
   const record = await live.admin('GET', path);
   const digest = expect.stringMatching(/^sha256:[0-9a-f]{64}$/) as string;

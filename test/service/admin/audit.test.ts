@@ -11,6 +11,7 @@ import { parseHash, verifyChain } from '#contracts/chain.ts';
 import { asApprovalId } from '#contracts/ids.ts';
 import { payloadFault } from '#contracts/payload.ts';
 import { sha256 } from '#contracts/record.ts';
+import { maskedFault } from '#contracts/redaction.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import {
   type AdminWorld,
@@ -208,6 +209,20 @@ describe('the list', () => {
   });
 });
 
+/** Reads of payloads as the stream has them: who, what, which, why, plain. */
+async function reads(): Promise<unknown[]> {
+  const { state } = await world.operator.jsm.streams.info('CONTROL');
+  const found: unknown[] = [];
+  for (let seq = state.first_seq; seq <= state.last_seq; seq += 1) {
+    const message = await world.operator.jsm.streams.getMessage('CONTROL', { seq });
+    const [leaf = '', payload = ''] = message?.string().split('\n') ?? [];
+    const { kind, by, action, target, reason } = JSON.parse(leaf);
+    if (kind !== 'control.read') continue;
+    found.push([by, action, target, reason, JSON.parse(payload).sections.value.plain]);
+  }
+  return found;
+}
+
 /** Lines of the stream of rows. */
 async function stream(query = '', as: 'vera' | 'olga' = 'vera'): Promise<(AuditLine | AuditEnd)[]> {
   const response = await fetch(new URL(`/v1/tenants/acme/audit/rows${query}`, url), {
@@ -219,8 +234,8 @@ async function stream(query = '', as: 'vera' | 'olga' = 'vera'): Promise<(AuditL
 }
 
 describe('the stream of rows', () => {
-  test('is what a verifier needs, payloads included', async () => {
-    const lines = await stream('?payloads=true', 'olga');
+  test('is what a verifier needs, plain payloads included', async () => {
+    const lines = await stream('?payloads=true&plain=true&why=check', 'olga');
     const { head } = lines.pop() as AuditEnd;
     const rows = lines as AuditLine[];
     expect(rows).toHaveLength(8);
@@ -240,24 +255,66 @@ describe('the stream of rows', () => {
     ]);
   });
 
-  test('gives payloads to operators only', async () => {
-    expect(await call('/rows?payloads=true')).toMatchObject({
-      status: 403,
-      body: { error: { code: 'operator.role' } },
-    });
+  test('masks payloads, which still say what of them is proved', async () => {
+    const rows = (await stream('?payloads=true', 'olga')).slice(0, -1) as AuditLine[];
+    const leaf = ({ entry }: AuditLine) => (JSON.parse(entry) as { body: never }).body;
+    expect(rows.map((row) => maskedFault(leaf(row), row.payload ?? ''))).toEqual(
+      rows.map(() => ''),
+    );
+    expect(rows[0]?.payload).toContain('"order_id":"[string]"');
+    expect(JSON.stringify(rows)).not.toContain('A-0');
+  });
+
+  test.each([
+    ['payloads by who is no operator', '/rows?payloads=true', 'vera', 403, 'operator.role'],
+    [
+      'plain ones by who is none',
+      `/${decisions[0]!.id}?plain=true&why=x`,
+      'vera',
+      403,
+      'operator.role',
+    ],
+    [
+      'plain ones without a reason',
+      '/rows?payloads=true&plain=true',
+      'olga',
+      400,
+      'request.schema',
+    ],
+    [
+      'a plain one without a reason',
+      `/${decisions[0]!.id}?plain=true&why=`,
+      'olga',
+      400,
+      'request.schema',
+    ],
+  ] as const)('refuses %s', async (_, path, as, status, code) => {
+    expect(await call(path, { as })).toMatchObject({ status, body: { error: { code } } });
   });
 });
 
 describe('one decision', () => {
   test('comes with its payload and with what was recorded about it', async () => {
     const { id, leaf, payload } = decisions[0]!;
-    const { status, body } = await call(`/${id}`, { as: 'olga' });
+    const { status, body } = await call(`/${id}?plain=true&why=case%204`, { as: 'olga' });
     expect({ status, ...body }).toMatchObject({
       status: 200,
       sequence: 1,
       leaf: JSON.parse(leaf),
       payload,
+      masked: false,
     });
+    const { body: shown } = await call(`/${id}`, { as: 'olga' });
+    expect(shown).toMatchObject({ masked: true, leaf: JSON.parse(leaf) });
+    expect(JSON.parse(shown.payload).sections.input.call.arguments).toEqual({
+      order_id: '[string]',
+    });
+    expect(await reads()).toEqual(
+      expect.arrayContaining([
+        ['olga', 'payload', id, 'case 4', true],
+        ['olga', 'payload', id, '', false],
+      ]),
+    );
     expect(
       body.about.map(({ kind, sequence }: { kind: string; sequence: number }) => [sequence, kind]),
     ).toEqual([[7, 'outcome']]);

@@ -53,7 +53,7 @@ test('what fits is counted before, and afterwards shown as erased by the order',
   await chainer.stop();
   const { body } = await call('GET', `audit/${mine.id}`);
   expect(body).toMatchObject({ payload: null, erased: { by_order: orderId } });
-  const { body: untouched } = await call('GET', `audit/${others.id}`);
+  const { body: untouched } = await call('GET', `audit/${others.id}?plain=true&why=test`);
   expect([untouched.payload, untouched.erased]).toEqual([others.payload, undefined]);
 });
 

@@ -37,6 +37,9 @@ type manifest struct {
 	Filters      map[string]string `json:"filters"`
 	Completeness string            `json:"completeness"`
 	Payloads     bool              `json:"payloads"`
+	Redaction    *struct {
+		Rules string `json:"rules"`
+	} `json:"redaction"`
 	Checkpoint   string            `json:"checkpoint"`
 	Head         struct {
 		Sequence int64    `json:"sequence"`
@@ -144,6 +147,9 @@ func shape(m *manifest) error {
 	if m.First <= 1 && m.Prev != "sha256:"+strings.Repeat("0", 64) {
 		fits = false
 	}
+	if m.Redaction != nil && !m.Payloads {
+		fits = false
+	}
 	if !fits || m.Format != "countersign-export/1" || m.Entries != 1 {
 		return errors.New("the manifest contradicts itself")
 	}
@@ -193,7 +199,7 @@ func verifyRows(dir string, m *manifest, tree *tree) error {
 			return fmt.Errorf("payload of row %d", e.Sequence)
 		}
 		if r.Payload != nil && string(r.Payload) != "null" {
-			if err := payload(&e, r.Payload); err != nil {
+			if err := payload(&e, r.Payload, m.Redaction != nil); err != nil {
 				return fmt.Errorf("payload of row %d: %w", e.Sequence, err)
 			}
 		}
@@ -247,19 +253,36 @@ func leaf(kind, tenant string, sequence int64, hash string) []byte {
 	return fmt.Appendf(nil, "countersign/%s/v1\n%d\n%s\n%s", kind, sequence, strings.TrimPrefix(hash, "sha256:"), tenant)
 }
 
-// payload holds the sections against what the leaf commits to.
-func payload(e *entry, raw json.RawMessage) error {
+// payload holds the sections against what the leaf commits to, except those that are masked.
+func payload(e *entry, raw json.RawMessage, redacted bool) error {
 	var text string
 	if err := json.Unmarshal(raw, &text); err != nil {
 		return err
 	}
 	var p struct {
+		Masked   *[]string                  `json:"masked"`
 		Salts    map[string]string          `json:"salts"`
 		Sections map[string]json.RawMessage `json:"sections"`
 		V        int                        `json:"v"`
 	}
 	if err := strict([]byte(text), &p); err != nil {
 		return err
+	}
+	if (p.Masked != nil) != redacted {
+		return errors.New("masked, or not, other than the manifest says")
+	}
+	masked := map[string]bool{}
+	if redacted {
+		for _, name := range *p.Masked {
+			if _, there := p.Sections[name]; !there {
+				return fmt.Errorf("%s is masked and missing", name)
+			}
+			masked[name] = true
+		}
+	}
+	if e.Kind == "decision" {
+		masked["arguments"] = masked["input"]
+		masked["call"] = masked["input"] || masked["evidence"]
 	}
 	var commitments map[string]string
 	if err := json.Unmarshal(e.Body["commitments"], &commitments); err != nil {
@@ -283,6 +306,12 @@ func payload(e *entry, raw json.RawMessage) error {
 		}
 	}
 	for name, committed := range commitments {
+		if masked[name] {
+			if _, salted := p.Salts[name]; salted {
+				return fmt.Errorf("%s is masked and has a salt", name)
+			}
+			continue
+		}
 		content, known := contents[name]
 		if !known || show(sha256.Sum256([]byte(p.Salts[name]+"\n"+name+"\n"+content))) != committed {
 			return fmt.Errorf("%s is not what was committed to", name)

@@ -3,8 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { AuditRow } from '#contracts/audit-api.ts';
 import type { DecisionLeaf } from '#contracts/decision.ts';
 import { asApprovalId, asDecisionId } from '#contracts/ids.ts';
-import { canonical, type Json } from '#contracts/json.ts';
-import { sealPayload } from '#contracts/record.ts';
+import type { Json } from '#contracts/json.ts';
 import { decisionRecord, tenantOf } from '#test/support/records.ts';
 
 import type { ExplainContext } from '../../../services/admin/explain-context.ts';
@@ -47,10 +46,10 @@ const decision = (leaf: Partial<DecisionLeaf>): AuditRow => {
 };
 
 const step = (check: string, reason = '') => ({ check, micros: 1, ok: reason === '', reason });
-function payload(evidence: Readonly<Record<string, unknown>>, input: Json = {}): string {
-  const sections = { evidence: canonical(evidence as Json), input: canonical(input) };
-  return sealPayload(sections, {}, () => '0'.repeat(32)).payload;
-}
+const payload = (evidence: Readonly<Record<string, unknown>>, input: Json = {}) => ({
+  evidence: evidence as Json,
+  input,
+});
 
 const blocked = {
   leaf: { verdict: 'block', verdict_before_mode: 'block' } as const,
@@ -115,7 +114,7 @@ describe('the headline', () => {
       'ALLOWED, though it did not pass  support-bot -> lookup_order on shop. Without mode observe it would have been blocked: The policy blocks this call. (policy.blocked)',
     ],
   ])('%s', (_, leaf, context, expected) => {
-    const { headline } = explain(decision(leaf), null, { ...NOTHING, ...context });
+    const { headline } = explain(decision(leaf), undefined, { ...NOTHING, ...context });
     expect(headline).toBe(expected);
   });
 });
@@ -146,7 +145,7 @@ test('tells the names of arguments and facts, no value', () => {
 });
 
 test('explains from the leaf alone what is erased', () => {
-  const told = explain(decision({ ...blocked.leaf, reason: 'policy.blocked' }), null, NOTHING);
+  const told = explain(decision({ ...blocked.leaf, reason: 'policy.blocked' }), undefined, NOTHING);
   const lines = Object.fromEntries(told.sections.map(({ title, lines: said }) => [title, said]));
   expect(lines['what']?.[0]).toBe('lookup_order of shop: its payload is erased');
   expect(lines['checks']?.[3]).toBe('policy      not in the record   <- decided');
@@ -166,6 +165,6 @@ test.each([
 ])('says what became of a call that %s', (_, outcome, expected) => {
   const about = [row('outcome', outcome, 2)];
   expect(
-    sectionOf('afterwards', decision({ forwards: true }), null, { ...NOTHING, about }),
+    sectionOf('afterwards', decision({ forwards: true }), undefined, { ...NOTHING, about }),
   ).toEqual([expected]);
 });
