@@ -61,9 +61,10 @@ export async function erasePass(
   { retain, signal }: { readonly retain: boolean; readonly signal?: AbortSignal },
 ): Promise<number> {
   const { rows: orders } = await pool.query<{ tenant: string; id: string }>(
-    `select tenant, id from payload_orders
-     where not ended and (action = 'erase' or ($1 and action = 'retain' and days is not null))
-     order by tenant, sequence`,
+    `select o.tenant, o.id from payload_orders o join heads h using (tenant)
+     where (o.action = 'erase' and (not o.ended or o.through < h.sequence))
+       or ($1 and o.action = 'retain' and not o.ended and o.days is not null)
+     order by o.tenant, o.sequence`,
     [retain],
   );
   let erased = 0;
@@ -84,12 +85,13 @@ const FITS = (order: string) =>
    and (${order}.from_at is null or v.at >= ${order}.from_at)
    and (${order}.until_at is null or v.at < ${order}.until_at)`;
 
+/** An erasure is about decisions before it, by their row or by their time; about these it takes what comes later, too. */
 const WANTED = `from payload_orders o
-  join payload_subjects v on v.tenant = o.tenant and ${FITS('o')}
-    and (o.action = 'retain' or v.sequence < o.sequence)
+  join payload_subjects v on v.tenant = o.tenant and v.sequence > o.through and ${FITS('o')}
+    and (o.action = 'retain' or v.decision_sequence < o.sequence or v.at < o.at)
     and (o.days is null or v.at < extract(epoch from now()) * 1000 - o.days * 86400000::bigint)
   join payloads p on p.tenant = v.tenant and p.sequence = v.sequence
-  where o.tenant = $1 and o.id = $2 and not o.ended`;
+  where o.tenant = $1 and o.id = $2 and (o.action = 'erase' or not o.ended)`;
 
 async function eraseBatch(
   pool: pg.Pool,
@@ -97,6 +99,11 @@ async function eraseBatch(
 ): Promise<number> {
   return inTransaction(pool, async (client) => {
     await client.query(LOCK_ORDERS);
+    // Before anything is looked for: what is chained meanwhile, the next pass looks at.
+    const { rows: heads } = await client.query<{ sequence: number }>(
+      'select sequence from heads where tenant = $1',
+      [tenant],
+    );
     await client.query(`select set_config('app.erasing', 'on', true)`);
     const { rows } = await client.query<{ sequence: number }>(
       `insert into payload_erasures (tenant, sequence, order_id, at)
@@ -113,9 +120,10 @@ async function eraseBatch(
     ]);
     if (rows.length < BATCH_ROWS) {
       await client.query(
-        `update payload_orders set ended = true where tenant = $1 and id = $2 and action = 'erase'
-         and not exists (select ${WANTED})`,
-        [tenant, id],
+        `update payload_orders set ended = not open, through = case when open then through else $3 end
+         from (select exists (select ${WANTED}) as open) as left_over
+         where tenant = $1 and id = $2 and action = 'erase'`,
+        [tenant, id, heads[0]?.sequence ?? 0],
       );
     }
     return rows.length;
