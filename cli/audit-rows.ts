@@ -136,13 +136,17 @@ export async function newestRows(
   }
 }
 
-/** Whole rows with their plain payloads from behind a sequence, the head last. Recorded with what it is for. */
+/**
+ * Whole rows from behind a sequence, the head last: with their plain payloads, recorded with what for; or, without a
+ * reason, with the server's word of whether each payload is the one of its leaf.
+ */
 export async function* rowLines(
   admin: AdminClient,
   after: number,
-  why: string,
+  why?: string,
 ): AsyncGenerator<AuditLine | AuditEnd> {
-  const query = new URLSearchParams({ payloads: 'true', plain: 'true', why, after: String(after) });
+  const how = why === undefined ? { check: 'true' } : { payloads: 'true', plain: 'true', why };
+  const query = new URLSearchParams({ ...how, after: String(after) });
   const { body } = await admin.tenantGet(`audit/rows?${query.toString()}`);
   if (body === null) return;
   for await (const text of linesOf(body)) yield JSON.parse(text) as AuditLine | AuditEnd;

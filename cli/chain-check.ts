@@ -18,7 +18,7 @@ export interface ChainCheck {
 export class Incomplete extends Error {}
 
 /**
- * Checks the lines of GET audit/rows?payloads=true.
+ * Checks the lines of GET audit/rows, with plain payloads or with the server's own check of them.
  * @param known a head that somebody wrote down earlier; the chain must lead through it
  * @throws Incomplete
  */
@@ -44,7 +44,7 @@ export async function checkChain(
     const { sequence } = result.entry;
     if (known?.sequence === sequence && known.hash !== line.hash)
       return bad(sequence, 'history_differs');
-    const fault = payloadFaultOf(result.entry, line.payload);
+    const fault = payloadFaultOf(result.entry, line);
     if (fault !== '') return bad(sequence, 'payload_wrong', fault);
     if (line.index_differs === true) return bad(sequence, 'index_differs');
   }
@@ -57,7 +57,10 @@ const missed = (head: ChainHead, known: ChainHead | undefined) =>
     ? { sequence: head.sequence + 1, fault: 'tail_missing' }
     : undefined;
 
-function payloadFaultOf({ body }: ChainEntry, payload: string | null | undefined): string {
+function payloadFaultOf({ body }: ChainEntry, line: AuditLine): string {
+  const { payload, payload_fault: told, erased } = line;
+  if (told !== undefined) return told;
+  if (erased === true && payload === null) return '';
   if (payload !== null && payload !== undefined) return payloadFault(body, payload);
   return Object.keys(body.commitments).length === 0 ? '' : 'the payload is missing';
 }

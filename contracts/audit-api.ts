@@ -35,6 +35,10 @@ export interface AuditLine {
   readonly entry: string;
   readonly hash: string;
   readonly payload?: string | null;
+  /** What keeps its payload from being the one of its leaf, by the server's own look; '' = nothing. Where asked for. */
+  readonly payload_fault?: string;
+  /** An order has erased its payload. */
+  readonly erased?: true;
   readonly index_differs?: true;
 }
 
@@ -140,8 +144,9 @@ export const AUDIT_OPERATIONS = {
     summary:
       'Whole rows from behind `after` up to the head, one JSON document a line, the head last. ' +
       '`payloads=true` adds the payloads, masked by the rules of the tenant, and takes the role "operator"; `plain=true` ' +
-      'with a reason in `why` gives them as recorded. Reading payloads is an event in the chain.',
-    query: ['after', 'payloads', 'plain', 'why'],
+      'with a reason in `why` gives them as recorded. Reading payloads is an event in the chain. `check=true` gives none and says of each ' +
+      'whether it is what its leaf commits to, or erased.',
+    query: ['after', 'check', 'payloads', 'plain', 'why'],
     answer: Type.Unsafe<Response>({ type: 'string' }),
     media: 'application/x-ndjson',
   },

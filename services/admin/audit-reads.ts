@@ -47,6 +47,8 @@ export interface ReadRow extends ChainRow {
   readonly row: AuditRow;
   /** Exact text; null where there is none or it was not asked for. */
   readonly payload: string | null;
+  /** An order has erased it; false where payloads were not asked for. */
+  readonly erased: boolean;
 }
 
 /** Rows in the order of the chain. */
@@ -187,15 +189,24 @@ const rowsWith = (tx: Transaction<AuditTables>, payloads: boolean) =>
         .onRef('p.sequence', '=', 'c.sequence')
         .on(sql.val(payloads), '=', true),
     )
+    .leftJoin('payload_erasures as e', (join) =>
+      join
+        .onRef('e.tenant', '=', 'c.tenant')
+        .onRef('e.sequence', '=', 'c.sequence')
+        .on(sql.val(payloads), '=', true),
+    )
     .selectAll('c')
-    .select('p.body as payload');
+    .select(['p.body as payload', sql<boolean>`e.order_id is not null`.as('erased')]);
 
-type Stored = AuditTables['chain_rows'] & { readonly payload: string | null };
+type Stored = AuditTables['chain_rows'] & {
+  readonly payload: string | null;
+  readonly erased: boolean;
+};
 
 function readRow(stored: Stored): ReadRow {
-  const { entry: text, payload } = stored;
+  const { entry: text, payload, erased } = stored;
   const hash = showHash(stored.hash);
-  return { place: stored.sequence, entry: text, hash, payload, row: shown(stored, hash) };
+  return { place: stored.sequence, entry: text, hash, payload, erased, row: shown(stored, hash) };
 }
 
 /** What the entry says. One that cannot be read is shown by its columns and marked. */

@@ -8,7 +8,7 @@ import {
   type AuditVerdict,
 } from '#contracts/audit-api.ts';
 import { chainVerifier } from '#contracts/chain.ts';
-import type { CommittingLeaf } from '#contracts/payload.ts';
+import { type CommittingLeaf, payloadFault } from '#contracts/payload.ts';
 import { parseMasked } from '#contracts/redaction.ts';
 
 import { type Handlers, mount } from './app.ts';
@@ -90,7 +90,8 @@ function auditHandlers(reads: AuditReads, deps: Deps): Handlers<typeof AUDIT_OPE
       const head = await reads.head(tenant);
       const target = `rows ${after + 1} to ${head.sequence}`;
       if (after < head.sequence) await view?.told({ action: 'payloads', target });
-      const lines = linesOf(reads, { tenant, after, head, view });
+      const check = readFlag(query['check']);
+      const lines = linesOf(reads, { tenant, after, head, view, check });
       const body = ReadableStream.from(lines).pipeThrough(new TextEncoderStream());
       return new Response(body, { headers: { 'content-type': 'application/x-ndjson' } });
     },
@@ -164,15 +165,19 @@ interface Streamed {
   readonly head: AuditHead;
   /** Undefined = without payloads. */
   readonly view: PayloadView | undefined;
+  /** Whether payloads are held to their leaves here. */
+  readonly check: boolean;
 }
 
 async function* linesOf(reads: AuditReads, streamed: Streamed): AsyncGenerator<string> {
-  const { view } = streamed;
-  for await (const { entry, hash, payload, row } of rowsUpTo(reads, streamed)) {
+  const { view, check } = streamed;
+  for await (const { entry, hash, payload, erased, row } of rowsUpTo(reads, streamed)) {
     const line: AuditLine = {
       entry,
       hash,
       ...(view === undefined ? {} : { payload: view.show(leafOf(row), payload) }),
+      ...(check ? { payload_fault: faultOf(leafOf(row), payload, erased) } : {}),
+      ...(erased ? { erased } : {}),
       ...(row.index_differs === true ? { index_differs: true } : {}),
     };
     yield `${JSON.stringify(line)}\n`;
@@ -181,16 +186,21 @@ async function* linesOf(reads: AuditReads, streamed: Streamed): AsyncGenerator<s
   yield `${JSON.stringify(end)}\n`;
 }
 
+function faultOf(leaf: CommittingLeaf, payload: string | null, erased: boolean): string {
+  if (payload !== null) return payloadFault(leaf, payload);
+  return erased || Object.keys(leaf.commitments).length === 0 ? '' : 'the payload is missing';
+}
+
 async function* rowsUpTo(
   reads: AuditReads,
-  { tenant, after, head, view }: Streamed,
+  { tenant, after, head, view, check }: Streamed,
 ): AsyncGenerator<ReadRow> {
   for (let sequence = after; sequence < head.sequence;) {
     const limit = Math.min(STREAM_PAGE, head.sequence - sequence);
     const rows = await reads.range(tenant, {
       after: sequence,
       limit,
-      payloads: view !== undefined,
+      payloads: check || view !== undefined,
     });
     yield* rows;
     const last = rows.at(-1);
@@ -207,7 +217,13 @@ async function verify(reads: AuditReads, tenant: string, last: number): Promise<
     from === 0 ? [] : await reads.range(tenant, { after: from - 1, limit: 1, payloads: false });
   const verifier = chainVerifier(tenant, before && { sequence: from, hash: before.hash });
   const verdict = { from: Math.min(from + 1, head.sequence), head };
-  for await (const row of rowsUpTo(reads, { tenant, after: from, head, view: undefined })) {
+  for await (const row of rowsUpTo(reads, {
+    tenant,
+    after: from,
+    head,
+    view: undefined,
+    check: false,
+  })) {
     const result = verifier.next(row);
     const finding =
       'fault' in result

@@ -21,6 +21,7 @@ const { id: orderId } = JSON.parse(erasure.leaf) as { id: string };
 let evidence: Evidence;
 let world: AdminWorld;
 let folder: string;
+let url: string;
 let call: (method: string, path: string, body?: unknown, as?: Person) => Promise<Answer>;
 
 beforeAll(async () => {
@@ -29,7 +30,7 @@ beforeAll(async () => {
   await evidence.store('decision-worker', SUBJECTS.decisionBatch(0), [mine, others]);
   const databaseUrl = join(folder, 'database.url');
   await writeFile(databaseUrl, evidence.databaseUrl('countersign_admin'));
-  const { url } = await world.startAdmin({ COUNTERSIGN_DATABASE_URL_FILE: databaseUrl });
+  ({ url } = await world.startAdmin({ COUNTERSIGN_DATABASE_URL_FILE: databaseUrl }));
   call = (method, path, body, as = 'ada') =>
     world.call(method, `/v1/tenants/acme/${path}`, body, { as, url });
 });
@@ -55,6 +56,19 @@ test('what fits is counted before, and afterwards shown as erased by the order',
   expect(body).toMatchObject({ payload: null, erased: { by_order: orderId } });
   const { body: untouched } = await call('GET', `audit/${others.id}?plain=true&why=test`);
   expect([untouched.payload, untouched.erased]).toEqual([others.payload, undefined]);
+  const response = await fetch(new URL('/v1/tenants/acme/audit/rows?check=true', url), {
+    headers: { authorization: `Bearer ${world.token('vera')}` },
+  });
+  const lines = (await response.text())
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(
+    lines.slice(0, 2).map(({ payload, payload_fault: fault, erased }) => [payload, fault, erased]),
+  ).toEqual([
+    [undefined, '', true],
+    [undefined, '', undefined],
+  ]);
 });
 
 test.each<[string, unknown, Person, number]>([

@@ -105,6 +105,7 @@ test('an erasure takes what is chained later: a record that waited, and a late o
   for (const { id } of [early, waited])
     await evidence.store('ingress', SUBJECTS.outcome(tenant, 0), [outcomeRecord(tenant, id)]);
   await chainAll();
+  await erasePass(pool, { retain: false });
   const hold = await give(tenant, { action: 'hold', selection: { decision_id: waited.id } });
   expect(await kept(tenant)).toEqual([false, false, false, false]);
   await evidence.store('ingress', SUBJECTS.outcome(tenant, 0), [

@@ -44,6 +44,14 @@ describe('checkChain', () => {
     });
   });
 
+  const asked = lines.map(({ payload: _, ...line }) => ({ ...line, payload_fault: '' }));
+  test.each<[string, readonly AuditLine[]]>([
+    ['with an erased payload', instead(2, { payload: null, erased: true })],
+    ['whose payloads the server has looked at', asked],
+  ])('finds a chain intact %s', async (_, given) => {
+    expect(await checkChain('acme', each([...given, end]))).toMatchObject({ intact: true });
+  });
+
   const other = showHash(new Uint8Array(32));
   test.each<[string, readonly (AuditLine | AuditEnd)[], ChainHead | undefined, object]>([
     ['a missing row', [...lines.slice(1), end], undefined, { sequence: 1, fault: 'rows_missing' }],
@@ -77,6 +85,12 @@ describe('checkChain', () => {
       [...without(0), end],
       undefined,
       { sequence: 1, fault: 'payload_wrong' },
+    ],
+    [
+      'a payload that the server finds wrong',
+      [...asked.slice(0, 2), { ...asked[2]!, payload_fault: 'input is missing' }, end],
+      undefined,
+      { sequence: 3, fault: 'payload_wrong', detail: 'input is missing' },
     ],
     [
       'an index that differs',
