@@ -137,11 +137,26 @@ describe('audit list and show', () => {
     expect(stdout).toContain('refund_order: policy.needs_approval');
   });
 
-  it('show one decision with what the policy saw', async () => {
+  it('show one decision, its values masked unless somebody says why they are read', async () => {
     const { code, stdout } = await countersign('audit', 'show', idOf('held'));
     expect(code).toBe(0);
-    expect(stdout).toContain('"amount": 450');
+    expect(stdout).toContain('"amount": "[number]"');
+    expect(stdout).not.toContain('450');
     expect(stdout).toContain('"policy_reason": "refund_over_limit"');
+    expect((await countersign('audit', 'show', idOf('held'), '--plain')).code).toBe(2);
+    const plain = await countersign('audit', 'show', idOf('held'), '--plain', '--reason', 'case 4');
+    expect(plain.stdout).toContain('"amount": 450');
+    const newest = async () => {
+      const { body } = await live.admin('GET', 'audit?kind=control.read&limit=1');
+      return (body['items'] as { leaf: Record<string, unknown> }[])[0]?.leaf;
+    };
+    await expect.poll(async () => (await newest())?.['reason']).toBe('case 4');
+    expect(await newest()).toMatchObject({
+      action: 'payload',
+      by: 'ada',
+      reason: 'case 4',
+      target: idOf('held'),
+    });
   });
 });
 
@@ -357,8 +372,10 @@ describe('audit verify', () => {
       `update payloads set body = replace(body, '"amount":${from}', '"amount":${to}') where tenant = 'demo' and sequence = ${sequence}`;
     await asOwner(swap('450', '45'));
     const found = await verified();
+    const here = await countersign('audit', 'verify', '--payloads');
     const replayed = await countersign('replay', idOf('held'));
     await asOwner(swap('45', '450'));
+    expect(here).toMatchObject({ code: 1, stdout: expect.stringContaining('payload_wrong') });
     expect(found).toMatchObject({ code: 1, finding: { sequence, fault: 'payload_wrong' } });
     expect(replayed).toMatchObject({
       code: 3,

@@ -97,6 +97,7 @@ test('an erasure takes what is chained later: a record that waited, and a late o
   const tenant = tenantOf('late');
   const early = decisionRecord(tenant, { leaf: { person: 'p-ann' } });
   const waited = decisionRecord(tenant, { leaf: { person: 'p-ann' } });
+  const last = decisionRecord(tenant, { leaf: { person: 'p-ann' } });
   await evidence.store('decision-worker', shard, [early]);
   await chainAll();
   await give(tenant, { action: 'erase', selection: { person: 'p-ann' } });
@@ -106,11 +107,9 @@ test('an erasure takes what is chained later: a record that waited, and a late o
     await evidence.store('ingress', SUBJECTS.outcome(tenant, 0), [outcomeRecord(tenant, id)]);
   await chainAll();
   await erasePass(pool, { retain: false });
-  const hold = await give(tenant, { action: 'hold', selection: { decision_id: waited.id } });
+  const hold = await give(tenant, { action: 'hold', selection: { person: 'p-ann' } });
   expect(await kept(tenant)).toEqual([false, false, false, false]);
-  await evidence.store('ingress', SUBJECTS.outcome(tenant, 0), [
-    outcomeRecord(tenant, waited.id, { status: 'failed' }),
-  ]);
+  await evidence.store('decision-worker', shard, [last]);
   await chainAll();
   await erasePass(pool, { retain: false });
   expect(await kept(tenant)).toEqual([false, false, false, false, true]);
