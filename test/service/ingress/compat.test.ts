@@ -1,5 +1,8 @@
 // POST /v1/mcp: a program written to IntentGate's published contract works against this gateway, once it is switched on.
 
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Caveat } from '#contracts/capability/caveats.ts';
@@ -20,6 +23,9 @@ import {
   mintV4,
   type ToolResult,
 } from '#test/support/intentgate-client.ts';
+import { pythonWith } from '#test/support/python-venv.ts';
+
+const run = promisify(execFile);
 
 const KEY = Buffer.alloc(16, 0x78);
 const AGENT = 'old-agent';
@@ -362,6 +368,59 @@ describe('an envelope', () => {
   ])('with %s fails the capability check', async (_, headers) => {
     expect(await post(pay('"id":1,'), headers)).toEqual(failed(1, -32010));
   });
+});
+
+const PROGRAM = `
+import json, sys
+from intentgate import Gateway
+from intentgate.capability import attenuate
+from intentgate.exceptions import IntentGateError
+
+url, token = sys.argv[1:]
+child = attenuate(token, add_tools=["pay", "Müller & <Söhne>"], max_calls=2, expires_in_seconds=600)
+
+def met(by, tool, arguments, prompt=None):
+    try:
+        with Gateway(url, by) as gateway:
+            result = gateway.tool_call(tool, arguments, intent_prompt=prompt)
+        return [result.intentgate.decision, [block.text for block in result.content]]
+    except IntentGateError as error:
+        return [type(error).__name__, error.code]
+
+print(json.dumps([
+    met(token, "pay", {"amount": 5}, "buy a hat"),
+    met(token, "pay", {"amount": 500}),
+    met(child, "read", {}),
+    met(child, "pay", {"amount": 1}),
+    met(child, "pay", {"amount": 1}),
+    met(child, "pay", {"amount": 1}),
+    met(token[:-4] + "AAAA", "pay", {"amount": 1}),
+]))
+`;
+
+describe('the SDK that IntentGate publishes on PyPI, as it is', () => {
+  it('calls, narrows, and raises its own errors', async ({ skip }) => {
+    const sdk = await pythonWith(['intentgate==0.3.0']);
+    if ('missing' in sdk) {
+      console.warn(`intentgate 0.3.0 of PyPI is NOT tested: ${sdk.missing}`);
+      return skip(sdk.missing);
+    }
+    await switchOn();
+    // It puts its limit of calls before its expiry, so the token that it narrows has to expire.
+    const exp = Math.floor(Date.now() / 1_000) + 3_600;
+    const root = token([{ t: 'exp', exp }], 'root-of-pypi');
+    await eventually(() => program(root).tool('read', {}), 'allow');
+    const { stdout } = await run(sdk.python, ['-c', PROGRAM, ours.url, root]);
+    expect(JSON.parse(stdout)).toEqual([
+      ['allow', ['done']],
+      ['PolicyError', -32012],
+      ['CapabilityError', -32010],
+      ['allow', ['done']],
+      ['allow', ['done']],
+      ['BudgetError', -32013],
+      ['CapabilityError', -32010],
+    ]);
+  }, 150_000);
 });
 
 describe('what stops calls', () => {
