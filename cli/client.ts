@@ -101,8 +101,10 @@ export function callerOf({ identityFile, capabilityFile }: Caller): Record<strin
   const demo = state?.demo;
   const identity = identityFile ?? demo?.identity_token_file;
   if (identity === undefined) {
-    throw state === undefined
-      ? new CliError('The system is not running.', { help: 'npm run up' })
+    if (state === undefined)
+      throw new CliError('The system is not running.', { help: 'npm run up' });
+    throw state.phase === 'starting'
+      ? new CliError('The system is still starting.', { help: './countersign status' })
       : new CliError('Who calls?', { exitCode: EXIT.misuse, help: 'add --identity-file FILE' });
   }
   const capability =

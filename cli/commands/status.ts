@@ -6,7 +6,7 @@ import { systemFolder } from '#cli/local/places.ts';
 import { readState } from '#cli/local/run-state.ts';
 import { statusOf } from '#cli/local/status.ts';
 import type { Status, Witnessing } from '#cli/local/status.ts';
-import { EXIT, paint, print, printJson, printTable } from '#cli/output.ts';
+import { EXIT, paint, print, printJson, printTable, progress } from '#cli/output.ts';
 import { visible } from '#cli/untrusted.ts';
 import { addVerb } from '#cli/verb.ts';
 
@@ -26,7 +26,10 @@ async function status(options: { readonly json?: true }): Promise<void> {
   const now = await statusOf(dir);
   if (options.json === true) printJson(now);
   else printStatus(dir, now);
-  if (now.services.some(({ ready }) => !ready)) process.exitCode = EXIT.finding;
+  const phase = readState(dir)?.phase;
+  if (phase !== 'ready') progress(`the system is ${phase ?? 'stopped meanwhile'}`);
+  if (phase !== 'ready' || now.services.some(({ ready }) => !ready))
+    process.exitCode = EXIT.finding;
 }
 
 function printStatus(dir: string, now: Status): void {
