@@ -31,11 +31,10 @@ async function countersign(args: readonly string[], command?: string): Promise<R
   });
 }
 
-/** The verbs that the help lists. */
-/** Verbs that the help of the program, or of a group, lists. */
+/** Verbs that the help of the program (under headings of its own), or of a group, lists. */
 async function verbs(group: readonly string[]): Promise<string[]> {
   const { stdout } = await countersign([...group, '--help']);
-  const [, commands = ''] = /Commands:\n([\s\S]*?)\n\n/.exec(stdout) ?? [];
+  const [, commands = ''] = /\n {2}-h, --help.*\n([\s\S]*?)\nExamples:/.exec(stdout) ?? [];
   return [...commands.matchAll(/^ {2}([a-z][a-z-]*)/gm)].map(([, verb]) => verb!);
 }
 
@@ -47,7 +46,7 @@ describe('exit codes', () => {
       {
         code: 2,
         stdout: '',
-        stderr: "error: unknown command 'nosuch'\n  next: ./countersign --help\n",
+        stderr: "error: there is no verb 'nosuch'\n  next: ./countersign --help\n",
       },
     ],
     [
