@@ -64,8 +64,10 @@ export const MaskedPayload = Type.Object(
 );
 export type MaskedPayload = Static<typeof MaskedPayload>;
 
-/** What a masked text gives way to. Says the type; null is its own. */
-const MASKS = { string: '[string]', number: '[number]', boolean: '[boolean]' } as const;
+/** What stands where a text was masked. */
+export const MASKED_TEXT = '[string]';
+/** What a masked value gives way to. Says the type; null is its own. */
+const MASKS = { string: MASKED_TEXT, number: '[number]', boolean: '[boolean]' } as const;
 
 /** Names whose values are secrets whatever a rule says; words are parted by case, `_`, `-`, digits. */
 const SECRET_NAME =

@@ -8,6 +8,7 @@ import type { Json } from '#contracts/json.ts';
 import { endOf, outcomeThatCounts, type OutcomeStatus } from '#contracts/outcome.ts';
 import { parsePayload } from '#contracts/payload.ts';
 import { isReason, reasonSpec } from '#contracts/reasons.ts';
+import { MASKED_TEXT } from '#contracts/redaction.ts';
 
 import type { ExplainContext } from './explain-context.ts';
 import {
@@ -130,7 +131,7 @@ function who({ leaf, evidence, input, minted }: Subject): string[] {
     ],
     [actors.length > 1 ? `delegated along ${actors.toReversed().join(' -> ')}` : ''],
     [capabilityText(capability, input), minted === undefined ? '' : `minted by ${doneBy(minted)}`],
-    [purpose === '' ? '' : `declared purpose ${JSON.stringify(purpose.slice(0, 200))}`],
+    [purpose === '' ? '' : `declared purpose ${quoted(purpose, 200)}`],
   ];
   return lines
     .map((parts) => parts.filter((part) => part !== '').join(', '))
@@ -213,10 +214,13 @@ function policy({ leaf, evidence, activated }: Subject): string[] {
     lines.push(`revision ${revision}${by}`);
   }
   const { message = '' } = evidence ?? {};
-  return message === ''
-    ? lines
-    : [...lines, `it told the agent: ${JSON.stringify(message.slice(0, 300))}`];
+  return message === '' ? lines : [...lines, `it told the agent: ${quoted(message, 300)}`];
 }
+
+const quoted = (text: string, most: number): string =>
+  text === MASKED_TEXT
+    ? '(masked here; `audit show --plain` has it)'
+    : JSON.stringify(text.slice(0, most));
 
 function mode(subject: Subject): string[] {
   const { leaf, evidence, modeSet, exception } = subject;
