@@ -18,6 +18,7 @@ export const races: Job = async ({ runs, seed, onProgress }) => {
   const { roll } = dice(seed);
   const world = await startWorld({ workers: 0 });
   try {
+    await world.operator.jsm.streams.update('JOURNAL', { max_bytes: -1 }); // ten times what a worker does
     const log = createLog('test', 'fatal');
     const buses = await Promise.all(
       Array.from({ length: WORKERS }, () => world.bus('decision-worker')),
