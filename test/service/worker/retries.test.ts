@@ -19,16 +19,20 @@ const WORKERS = 3;
 /** So often is a worker stopped and another one started. */
 const CALLS_A_SWAP = 50;
 const JITTER_MS = 40;
+/** Of one retry, which is told to come again meanwhile. */
+const TRIES_MAX = 2_000;
 
 let world: World;
 let capability: string;
 const workers: { readonly stop: () => Promise<void> }[] = [];
 beforeAll(async () => {
   world = await startWorld({ workers: 0 });
-  await world.operator.jsm.streams.update('DECISIONS', { max_bytes: -1 }); // a long run stores much
+  for (const stream of ['DECISIONS', 'ANSWERS', 'JOURNAL']) {
+    await world.operator.jsm.streams.update(stream, { max_bytes: -1 }); // a long run stores much
+  }
   await world.activate(ALLOW_ALL);
-  // Room for what retries reserve for a moment.
-  const ceilings = [{ scope: 'tenant', window: 'month', calls: CALLS + CALLERS * 2 }];
+  // With room: retries reserve units for a moment, and workers take some ahead.
+  const ceilings = [{ scope: 'tenant', window: 'month', calls: CALLS * 2 + 1_000 }];
   await world.put(CONTROL_KEYS.budgets(world.tenant), { ceilings });
   for (let count = 0; count < WORKERS; count += 1) workers.push(await world.startWorker());
   capability = await world.mint([{ t: 'tool_allow', tools: ['*'] }]);
@@ -45,9 +49,10 @@ async function ask(call_id: string, args: { order_id: string }) {
 
 /** Asks until it is told: a retry that comes too early, or whose worker goes, is told to try again. */
 async function told(call_id: string, args: { order_id: string }) {
-  for (;;) {
+  for (let tries = 1; ; tries += 1) {
     const answer = await ask(call_id, args);
-    if (answer.code !== 'call.in_progress' && !answer.code.startsWith('service.')) return answer;
+    const mayPass = answer.code === 'call.in_progress' || answer.code.startsWith('service.');
+    if (!mayPass || tries === TRIES_MAX) return answer;
     await sleep(randomInt(JITTER_MS));
   }
 }
