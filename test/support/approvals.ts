@@ -92,9 +92,12 @@ export const told = (answer: WorkerAnswer): readonly [string, string, string] =>
   return [verdict, reason.code, approval];
 };
 
-/** Waits for a condition, at most 20 s. */
-export async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + 20_000;
+/** Waits for a condition. */
+export async function eventually<T>(
+  look: () => Promise<T | undefined>,
+  atMostMs = 20_000,
+): Promise<T> {
+  const deadline = Date.now() + atMostMs;
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;
