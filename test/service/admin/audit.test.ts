@@ -288,7 +288,7 @@ describe('the stream of rows', () => {
       400,
       'request.schema',
     ],
-  ] as const)('refuses %s', async (_, path, as, status, code) => {
+  ] as const)('refuses %s', async (...[, path, as, status, code]) => {
     expect(await call(path, { as })).toMatchObject({ status, body: { error: { code } } });
   });
 });
