@@ -1,11 +1,12 @@
 // `npm run test:long`: the properties and races of `npm test` as often as the promises name, with progress and a summary.
-// Options: --only chains,mutations,races  --share 0.1 (of the runs)  --seed 7. Exit 1 when one of them is broken.
+// Options: --only chains,mutations,races,approvals  --share 0.1 (of the runs)  --seed 7. Exit 1 when one of them is broken.
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { print, printTable } from '#cli/output.ts';
 
+import { approvals } from './approvals.ts';
 import { chains, mutations } from './capabilities.ts';
 import { races } from './races.ts';
 
@@ -13,14 +14,15 @@ import { races } from './races.ts';
 export type Job = (given: {
   readonly runs: number;
   readonly seed: number;
-  /** To be awaited after each run. */
-  readonly onProgress: (done: number) => Promise<void> | void;
+  /** To be awaited after each run. @param seen so far, in a few words */
+  readonly onProgress: (done: number, seen?: string) => Promise<void> | void;
 }) => Promise<string>;
 
 const JOBS: Readonly<Record<string, { readonly job: Job; readonly runs: number }>> = {
   chains: { job: chains, runs: 1_000_000 },
   mutations: { job: mutations, runs: 10_000_000 },
   races: { job: races, runs: 1_000_000 },
+  approvals: { job: approvals, runs: 100_000 },
 };
 const TELL_MS = 10_000;
 
@@ -40,10 +42,10 @@ for (const name of values.only.split(',')) {
   const startedAt = performance.now();
   const seconds = () => ((performance.now() - startedAt) / 1_000).toFixed(0);
   let told = startedAt;
-  const onProgress = (done: number): Promise<void> | void => {
-    if (done % 1_000 !== 0 || performance.now() - told < TELL_MS) return;
+  const onProgress = (done: number, seen = ''): Promise<void> | void => {
+    if (performance.now() - told < TELL_MS) return;
     told = performance.now();
-    print(`${name}: ${done} of ${runs}, ${seconds()} s`);
+    print(`${name}: ${done} of ${runs}, ${seconds()} s${seen === '' ? '' : `, ${seen}`}`);
     return turn();
   };
   const given = { runs, seed: Number(values.seed), onProgress };
