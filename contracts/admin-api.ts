@@ -1,8 +1,8 @@
 /**
- * The admin API as one table: each operation with its place, the role it takes, and the shapes of request and answer.
- * Routes, checks, the OpenAPI document and the command line's types are made from it.
+ * The admin API as a table: what can be registered and changed. Other parts have tables of their own (*-api.ts); all
+ * of them are listed here.
  */
-import { Type, type Static, type TSchema } from 'typebox';
+import { Type } from 'typebox';
 
 import {
   AnyJson,
@@ -24,11 +24,9 @@ import {
 import { APPROVAL_OPERATIONS } from './approval-api.ts';
 import { ApprovalRoutes } from './approval-route.ts';
 import { AUDIT_OPERATIONS } from './audit-api.ts';
-import { UpstreamName } from './call.ts';
 import { CompatRequest, CompatShown } from './compat.ts';
 import {
   Agent,
-  AgentId,
   Budgets,
   Digest,
   Issuer,
@@ -36,80 +34,20 @@ import {
   Role,
   StoredPolicy,
   TenantSettings,
-  ThingId,
   Tool,
   Upstream,
 } from './control.ts';
 import { DrillReport, DrillRequest } from './drill.ts';
 import { EXPORT_OPERATIONS } from './export-api.ts';
 import { FactSource } from './fact-source.ts';
-import { ApprovalIdSchema, DecisionIdSchema, RevisionSchema } from './ids.ts';
-import { AgentClass } from './mode.ts';
+import { RevisionSchema } from './ids.ts';
 import { NOTIFY_OPERATIONS } from './notify-api.ts';
+import { get, type Operation, post, put, remove, TENANT } from './operation.ts';
 import { PAYLOAD_OPERATIONS } from './payload-api.ts';
 import { PROOF_OPERATIONS } from './proof-api.ts';
 import { REDACTION_OPERATIONS } from './redaction-api.ts';
 import { ROLLOUT_OPERATIONS } from './rollout-api.ts';
 import { Revocation, RevocationRequest, Switch, SwitchEngage, SwitchRelease } from './stop.ts';
-
-export interface Operation {
-  readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
-  /** As OpenAPI writes it. A last `{key}` takes the rest of the path. */
-  readonly path: string;
-  /** The least role that may do it; tenant `_platform` takes `platformRole` for a change. */
-  readonly role: Role;
-  /** Default: admin. */
-  readonly platformRole?: Role;
-  readonly summary: string;
-  readonly status: 200 | 201;
-  readonly query: readonly string[];
-  /** Undefined = no body. */
-  readonly body: TSchema | undefined;
-  readonly answer: TSchema;
-  /** A body that is no JSON, by content type; `body` does not apply to it. */
-  readonly archives?: readonly string[];
-  /** Content type of the answer where it is not application/json. */
-  readonly media?: string;
-}
-
-type Extra = Partial<Pick<Operation, 'status' | 'query'>>;
-const get = <T extends TSchema>(
-  path: string,
-  summary: string,
-  answer: T,
-  query: readonly string[] = [],
-) =>
-  ({
-    method: 'GET',
-    path,
-    summary,
-    answer,
-    role: 'viewer',
-    status: 200,
-    query,
-    body: undefined,
-  }) as const;
-const put = <B extends TSchema>(path: string, role: Role, summary: string, body: B) =>
-  ({ method: 'PUT', path, role, summary, body, answer: Changed, status: 200, query: [] }) as const;
-const remove = (path: string, role: Role, summary: string) =>
-  ({
-    method: 'DELETE',
-    path,
-    role,
-    summary,
-    body: undefined,
-    answer: Changed,
-    status: 200,
-    query: [],
-  }) as const;
-const post = <B extends TSchema | undefined, A extends TSchema>(
-  path: string,
-  summary: string,
-  { body, answer }: { readonly body: B; readonly answer: A },
-  { status = 201, query = [] }: Extra = {},
-) => ({ method: 'POST', path, role: 'operator', summary, body, answer, status, query }) as const;
-
-const TENANT = '/v1/tenants/{tenant}';
 
 export const ADMIN_OPERATIONS = {
   listTenants: get(
@@ -391,23 +329,3 @@ export const ADMIN_TABLES: readonly Readonly<Record<string, Operation>>[] = [
   NOTIFY_OPERATIONS,
   ROLLOUT_OPERATIONS,
 ];
-
-/** Names of path parameters in order. */
-export const parametersOf = (path: string): string[] =>
-  [...path.matchAll(/\{(\w+)\}/g)].map(([, parameter]) => parameter ?? '');
-
-/** What a parameter of a path may be; `tenant` and `key` have rules of their own. */
-export const PATH_PARAMETERS = {
-  id: ThingId,
-  name: UpstreamName,
-  digest: Digest,
-  agent: AgentId,
-  class: AgentClass,
-  decision: DecisionIdSchema,
-  approval: ApprovalIdSchema,
-} as const;
-
-/** What an operation takes in its body. */
-export type BodyOf<O extends Operation> = O['body'] extends TSchema ? Static<O['body']> : undefined;
-/** What an operation answers. */
-export type AnswerOf<O extends Operation> = Static<O['answer']>;

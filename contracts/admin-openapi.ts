@@ -1,9 +1,10 @@
 /** The OpenAPI 3.1 document of the admin API, made from its tables of operations. */
 import type { TSchema } from 'typebox';
 
-import { ADMIN_TABLES, type Operation, parametersOf, PATH_PARAMETERS } from './admin-api.ts';
+import { ADMIN_TABLES } from './admin-api.ts';
 import { ADMIN_ERRORS, AdminErrorBody } from './admin-errors.ts';
 import { TENANT_PATTERN } from './ids.ts';
+import { type Operation, parametersOf, PATH_PARAMETERS } from './operation.ts';
 
 /** Text of contracts/generated/admin-openapi.json. */
 export function adminOpenApi(): string {

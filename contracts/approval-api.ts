@@ -1,14 +1,14 @@
 /** The admin API's part about held calls. Every operation ends in one request to approval-escalation (held.ts). */
 import { Type } from 'typebox';
 
-import type { Operation } from './admin-api.ts';
 import { GrantTerms } from './approval-grant.ts';
 import { ApprovalItem, ApprovalPreview, DecisionAnswer } from './held.ts';
 import type { JsonObject } from './json.ts';
+import { get, type Operation, post, TENANT } from './operation.ts';
 
 const closed = { additionalProperties: false } as const;
-const APPROVALS = '/v1/tenants/{tenant}/approvals';
-const GRANTS = '/v1/tenants/{tenant}/grants';
+const APPROVALS = `${TENANT}/approvals`;
+const GRANTS = `${TENANT}/grants`;
 const ONE = `${APPROVALS}/{approval}`;
 
 const Shown = Type.String({ maxLength: 128, description: '`shown` of the preview that you saw.' });
@@ -24,40 +24,20 @@ const step = <const Role extends Operation['role'], Body extends Operation['body
   role: Role,
   summary: string,
   body: Body,
-) =>
-  ({
-    method: 'POST',
-    path,
-    role,
-    summary,
-    body,
-    answer: DecisionAnswer,
-    status: 200,
-    query: [],
-  }) as const;
+) => ({ ...post(path, summary, { body, answer: DecisionAnswer }, { status: 200 }), role }) as const;
 
 export const APPROVAL_OPERATIONS = {
-  listApprovals: {
-    method: 'GET',
-    path: APPROVALS,
-    role: 'viewer',
-    summary:
-      'Held calls, newest first: those of a `state` (default pending; `all`), at most `limit`, below position `before`.',
-    status: 200,
-    query: ['state', 'limit', 'before'],
-    body: undefined,
-    answer: Type.Object({ items: Type.Array(ApprovalItem), more: Type.Boolean() }),
-  },
-  getApproval: {
-    method: 'GET',
-    path: ONE,
-    role: 'viewer',
-    summary: 'One held call with everything that a person needs to judge it.',
-    status: 200,
-    query: [],
-    body: undefined,
-    answer: ApprovalPreview,
-  },
+  listApprovals: get(
+    APPROVALS,
+    'Held calls, newest first: those of a `state` (default pending; `all`), at most `limit`, below position `before`.',
+    Type.Object({ items: Type.Array(ApprovalItem), more: Type.Boolean() }),
+    ['state', 'limit', 'before'],
+  ),
+  getApproval: get(
+    ONE,
+    'One held call with everything that a person needs to judge it.',
+    ApprovalPreview,
+  ),
   approve: step(
     `${ONE}/approve`,
     'approver',
@@ -98,16 +78,11 @@ export const APPROVAL_OPERATIONS = {
     'Withdraw a held call: nobody decided, and it does not run.',
     Type.Object({ reason: Words }, closed),
   ),
-  listGrants: {
-    method: 'GET',
-    path: GRANTS,
-    role: 'viewer',
-    summary: 'Grants that hold, newest first, at most 200: each with its terms and what is used.',
-    status: 200,
-    query: [],
-    body: undefined,
-    answer: Type.Object({ items: Type.Array(ApprovalItem) }),
-  },
+  listGrants: get(
+    GRANTS,
+    'Grants that hold, newest first, at most 200: each with its terms and what is used.',
+    Type.Object({ items: Type.Array(ApprovalItem) }),
+  ),
   revokeGrant: step(
     `${GRANTS}/{approval}/revoke`,
     'approver',

@@ -1,8 +1,8 @@
 /** The part of the admin API that reads the chain. Rows are shown as their hashed entries say, never as an index does. */
 import { Type, type Static } from 'typebox';
 
-import type { Operation } from './admin-api.ts';
 import { ChainSource } from './chain.ts';
+import { type Operation, TENANT } from './operation.ts';
 
 const Hash = Type.String({ description: '"sha256:" and 64 hex digits.' });
 
@@ -97,7 +97,6 @@ export const AuditVerdict = Type.Object({
 });
 export type AuditVerdict = Static<typeof AuditVerdict>;
 
-const TENANT = '/v1/tenants/{tenant}';
 const read = { method: 'GET', status: 200, body: undefined } as const;
 
 export const AUDIT_OPERATIONS = {

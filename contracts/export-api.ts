@@ -1,12 +1,12 @@
 /** The part of the admin API that an auditor's export comes from. Its lines: export.ts. */
 import { Type } from 'typebox';
 
-import type { Operation } from './admin-api.ts';
+import { type Operation, TENANT } from './operation.ts';
 
 export const EXPORT_OPERATIONS = {
   exportAudit: {
     method: 'GET',
-    path: '/v1/tenants/{tenant}/audit/export',
+    path: `${TENANT}/audit/export`,
     status: 200,
     role: 'viewer',
     summary:

@@ -1,60 +1,40 @@
 /** The admin API's part about telling people: channels, notices, dead letters, and who would be asked about a call. */
 import { Type } from 'typebox';
 
-import type { Operation } from './admin-api.ts';
 import { Risk } from './approval.ts';
 import { ToolName } from './call.ts';
 import { HeldPlan } from './held.ts';
 import type { JsonObject } from './json.ts';
 import { ChannelItem, NoticeItem, NoticeSelection, Replayed, Tested } from './notify.ts';
+import { get, type Operation, post, TENANT } from './operation.ts';
 
 const closed = { additionalProperties: false } as const;
-const TENANT = '/v1/tenants/{tenant}';
 
 /** Operations about telling people. */
 export const NOTIFY_OPERATIONS = {
-  listChannels: {
-    method: 'GET',
-    path: `${TENANT}/channels`,
-    role: 'viewer',
-    summary: 'The channels of a tenant, whether each works, and how much waits or is dead there.',
-    status: 200,
-    query: [],
-    body: undefined,
-    answer: Type.Object({ items: Type.Array(ChannelItem) }),
-  },
-  testChannel: {
-    method: 'POST',
-    path: `${TENANT}/channels/{id}/test`,
-    role: 'operator',
-    summary: 'Send a message to a channel that says it is a test. It is an event in the chain.',
-    status: 200,
-    query: [],
-    body: Type.Object({}, closed),
-    answer: Tested,
-  },
-  listNotices: {
-    method: 'GET',
-    path: `${TENANT}/notices`,
-    role: 'viewer',
-    summary:
-      'What people were told about held calls, newest first: of a `state` (due, sent, dead; default all), at most `limit`, below position `before`.',
-    status: 200,
-    query: ['state', 'limit', 'before'],
-    body: undefined,
-    answer: Type.Object({ items: Type.Array(NoticeItem), more: Type.Boolean() }),
-  },
-  replayNotices: {
-    method: 'POST',
-    path: `${TENANT}/notices/replay`,
-    role: 'operator',
-    summary:
-      'Send dead letters again, but for those that ask about calls which do not wait any more. It is an event in the chain.',
-    status: 200,
-    query: [],
-    body: NoticeSelection,
-    answer: Replayed,
-  },
+  listChannels: get(
+    `${TENANT}/channels`,
+    'The channels of a tenant, whether each works, and how much waits or is dead there.',
+    Type.Object({ items: Type.Array(ChannelItem) }),
+  ),
+  testChannel: post(
+    `${TENANT}/channels/{id}/test`,
+    'Send a message to a channel that says it is a test. It is an event in the chain.',
+    { body: Type.Object({}, closed), answer: Tested },
+    { status: 200 },
+  ),
+  listNotices: get(
+    `${TENANT}/notices`,
+    'What people were told about held calls, newest first: of a `state` (due, sent, dead; default all), at most `limit`, below position `before`.',
+    Type.Object({ items: Type.Array(NoticeItem), more: Type.Boolean() }),
+    ['state', 'limit', 'before'],
+  ),
+  replayNotices: post(
+    `${TENANT}/notices/replay`,
+    'Send dead letters again, but for those that ask about calls which do not wait any more. It is an event in the chain.',
+    { body: NoticeSelection, answer: Replayed },
+    { status: 200 },
+  ),
   planApproval: {
     method: 'POST',
     path: `${TENANT}/routes/plan`,

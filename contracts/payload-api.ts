@@ -1,8 +1,8 @@
 /** The part of the admin API that orders what becomes of payloads. Needs Postgres for what it shows, not for orders. */
 import { type Static, Type } from 'typebox';
 
-import type { Operation } from './admin-api.ts';
 import { Changed } from './admin-bodies.ts';
+import { get, type Operation, post, TENANT } from './operation.ts';
 import { PayloadOrderRequest } from './payload-order.ts';
 
 /** One order as the chain has it. Conditions that are null do not count. Times: milliseconds UTC. */
@@ -35,36 +35,23 @@ export type PayloadCount = Static<typeof PayloadCount>;
 
 export const PAYLOAD_OPERATIONS = {
   orderPayloads: {
-    method: 'POST',
-    path: '/v1/tenants/{tenant}/payload-orders',
-    role: 'admin',
-    status: 201,
-    summary:
+    ...post(
+      `${TENANT}/payload-orders`,
       'Erase payloads, hold them, lift a hold, or set for how many days they are kept. An event in the chain; the ' +
-      'audit chainer carries it out. A hold beats erasure and retention. No leaf and no proof changes.',
-    query: [],
-    body: PayloadOrderRequest,
-    answer: Changed,
+        'audit chainer carries it out. A hold beats erasure and retention. No leaf and no proof changes.',
+      { body: PayloadOrderRequest, answer: Changed },
+    ),
+    role: 'admin',
   },
-  listPayloadOrders: {
-    method: 'GET',
-    path: '/v1/tenants/{tenant}/payload-orders',
-    role: 'viewer',
-    status: 200,
-    summary: 'Orders about payloads, the newest first, at most 1,000.',
-    query: [],
-    body: undefined,
-    answer: Type.Object({ items: Type.Array(KeptPayloadOrder) }),
-  },
-  countPayloads: {
-    method: 'GET',
-    path: '/v1/tenants/{tenant}/payload-count',
-    role: 'viewer',
-    status: 200,
-    summary:
-      'How many payloads fit all conditions, and how many of them are held. `from` and `until` are milliseconds UTC.',
-    query: ['decision_id', 'agent', 'person', 'from', 'until'],
-    body: undefined,
-    answer: PayloadCount,
-  },
+  listPayloadOrders: get(
+    `${TENANT}/payload-orders`,
+    'Orders about payloads, the newest first, at most 1,000.',
+    Type.Object({ items: Type.Array(KeptPayloadOrder) }),
+  ),
+  countPayloads: get(
+    `${TENANT}/payload-count`,
+    'How many payloads fit all conditions, and how many of them are held. `from` and `until` are milliseconds UTC.',
+    PayloadCount,
+    ['decision_id', 'agent', 'person', 'from', 'until'],
+  ),
 } as const satisfies Readonly<Record<string, Operation>>;

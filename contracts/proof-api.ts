@@ -1,7 +1,7 @@
 /** The part of the admin API that proves: a tenant's own records, and the log as a whole for those who see all tenants. */
 import { Type } from 'typebox';
 
-import type { Operation } from './admin-api.ts';
+import { type Operation, TENANT } from './operation.ts';
 
 const read = { method: 'GET', status: 200, body: undefined } as const;
 const text = { answer: Type.Unsafe<Response>({ type: 'string' }), media: 'text/plain' } as const;
@@ -14,7 +14,7 @@ export const PROOF_OPERATIONS = {
   getProof: {
     ...read,
     ...text,
-    path: '/v1/tenants/{tenant}/audit/{decision}/proof',
+    path: `${TENANT}/audit/{decision}/proof`,
     role: 'viewer',
     summary:
       'The proof that the record of a decision stands under a witnessed checkpoint (C2SP tlog-proof, at most 4 KiB). ' +

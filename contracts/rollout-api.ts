@@ -1,15 +1,14 @@
 /** The admin API's part about rollout modes and exceptions (mode.ts, exception.ts). */
 import { Type, type Static } from 'typebox';
 
-import type { Operation } from './admin-api.ts';
 import { Changed, item, list } from './admin-bodies.ts';
 import { Exception, ExceptionRequest } from './exception.ts';
 import { RevisionSchema } from './ids.ts';
 import { ClassMode, Criterion, Mode, ModeMeasured, ModeRequest } from './mode.ts';
+import { get, type Operation, post, put, TENANT } from './operation.ts';
 import { StopReason } from './stop.ts';
 
 const closed = { additionalProperties: false } as const;
-const TENANT = '/v1/tenants/{tenant}';
 
 const Way = {
   criteria: Type.Array(Criterion),
@@ -28,64 +27,46 @@ export const ModeStatus = Type.Object({
 });
 export type ModeStatus = Static<typeof ModeStatus>;
 
-const read = { method: 'GET', role: 'viewer', status: 200, query: [], body: undefined } as const;
-const step = { method: 'POST', role: 'operator', status: 200, query: [], answer: Changed } as const;
+const step = <Body extends Operation['body']>(path: string, summary: string, body: Body) =>
+  post(path, summary, { body, answer: Changed }, { status: 200 });
 
 export const ROLLOUT_OPERATIONS = {
-  listModes: {
-    ...read,
-    path: `${TENANT}/modes`,
-    summary: 'Agent classes that have a mode. All others are enforced.',
-    answer: list(ClassMode),
-  },
-  getMode: {
-    ...read,
-    path: `${TENANT}/modes/{class}`,
-    summary: 'The mode of a class, what the chain says of it, and what other modes wait for.',
-    answer: ModeStatus,
-  },
-  putMode: {
-    method: 'PUT',
-    path: `${TENANT}/modes/{class}`,
-    role: 'admin',
-    summary: 'Change the mode of a class: it takes its criteria, or a recorded override.',
-    status: 200,
-    query: [],
-    body: ModeRequest,
-    answer: Changed,
-  },
-  listExceptions: {
-    ...read,
-    path: `${TENANT}/exceptions`,
-    summary: 'Exceptions that were not ended, also those that expired.',
-    answer: list(Exception),
-  },
-  getException: {
-    ...read,
-    path: `${TENANT}/exceptions/{id}`,
-    summary: 'One exception.',
-    answer: item(Exception),
-  },
-  putException: {
-    method: 'PUT',
-    path: `${TENANT}/exceptions/{id}`,
-    role: 'admin',
-    summary: 'Lift one reason for an agent, a class or a tool, until a day. It is reviewed anew.',
-    status: 200,
-    query: [],
-    body: ExceptionRequest,
-    answer: Changed,
-  },
-  reviewException: {
-    ...step,
-    path: `${TENANT}/exceptions/{id}/review`,
-    summary: 'Say that you looked at an exception that another person made, and that it may stand.',
-    body: undefined,
-  },
-  endException: {
-    ...step,
-    path: `${TENANT}/exceptions/{id}/end`,
-    summary: 'End an exception.',
-    body: Type.Object({ reason: StopReason }, closed),
-  },
+  listModes: get(
+    `${TENANT}/modes`,
+    'Agent classes that have a mode. All others are enforced.',
+    list(ClassMode),
+  ),
+  getMode: get(
+    `${TENANT}/modes/{class}`,
+    'The mode of a class, what the chain says of it, and what other modes wait for.',
+    ModeStatus,
+  ),
+  putMode: put(
+    `${TENANT}/modes/{class}`,
+    'admin',
+    'Change the mode of a class: it takes its criteria, or a recorded override.',
+    ModeRequest,
+  ),
+  listExceptions: get(
+    `${TENANT}/exceptions`,
+    'Exceptions that were not ended, also those that expired.',
+    list(Exception),
+  ),
+  getException: get(`${TENANT}/exceptions/{id}`, 'One exception.', item(Exception)),
+  putException: put(
+    `${TENANT}/exceptions/{id}`,
+    'admin',
+    'Lift one reason for an agent, a class or a tool, until a day. It is reviewed anew.',
+    ExceptionRequest,
+  ),
+  reviewException: step(
+    `${TENANT}/exceptions/{id}/review`,
+    'Say that you looked at an exception that another person made, and that it may stand.',
+    undefined,
+  ),
+  endException: step(
+    `${TENANT}/exceptions/{id}/end`,
+    'End an exception.',
+    Type.Object({ reason: StopReason }, closed),
+  ),
 } as const satisfies Readonly<Record<string, Operation>>;

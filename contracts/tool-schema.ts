@@ -45,6 +45,8 @@ const OPTIONS = {
   logger: false,
   code: { regExp },
 } as const;
+/** They check schemas, and nothing else: to make such a check takes 20 ms, which a first call of a tool would wait for. */
+const META = { draft07: new Ajv(OPTIONS), draft2020: new Ajv2020(OPTIONS) } as const;
 const DRAFT_07 = /^https?:\/\/json-schema\.org\/draft-0[67]\/schema#?$/;
 const DRAFT_2020 = /^https?:\/\/json-schema\.org\/draft\/20(19-09|20-12)\/schema#?$/;
 
@@ -60,7 +62,9 @@ export function compileToolSchema(schema: JsonObject): ArgumentsCheck {
     throw new UnusableSchema('only JSON Schema 2020-12 and draft-07 are read', '/$schema');
   }
   try {
-    return bounded(old ? new Ajv(OPTIONS) : new Ajv2020(OPTIONS), rest);
+    const [dialectOf, meta] = old ? [Ajv, META.draft07] : [Ajv2020, META.draft2020];
+    void meta.validateSchema(rest, true);
+    return bounded(new dialectOf({ ...OPTIONS, meta: false, validateSchema: false }), rest);
   } catch (error) {
     throw new UnusableSchema(error instanceof Error ? error.message : 'it does not compile');
   }

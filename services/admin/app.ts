@@ -11,15 +11,15 @@ import Fastify, {
 import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
 
+import type { Operator } from '#contracts/control.ts';
+import { parseTenantId, PLATFORM, type TenantId } from '#contracts/ids.ts';
 import {
   type AnswerOf,
   type BodyOf,
   type Operation,
   parametersOf,
   PATH_PARAMETERS,
-} from '#contracts/admin-api.ts';
-import type { Operator } from '#contracts/control.ts';
-import { parseTenantId, PLATFORM, type TenantId } from '#contracts/ids.ts';
+} from '#contracts/operation.ts';
 import type { Logger } from '#host/log.ts';
 
 import { BODY_BYTES_MAX, bodyReader } from './body.ts';

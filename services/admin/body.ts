@@ -2,10 +2,10 @@
 import type { FastifyRequest } from 'fastify';
 import { Compile, type Validator } from 'typebox/compile';
 
-import type { Operation } from '#contracts/admin-api.ts';
 import type { AdminErrorCode } from '#contracts/admin-errors.ts';
 import { JSON_REASONS } from '#contracts/json-reasons.ts';
 import { JSON_LIMITS, type Json, MalformedJson, parseStrict } from '#contracts/json.ts';
+import type { Operation } from '#contracts/operation.ts';
 
 import { AdminError } from './errors.ts';
 

@@ -7,21 +7,22 @@ import { expect, it } from 'vitest';
 
 import { artefacts } from '#contracts/generate.ts';
 
-it.each(Object.keys(artefacts()))('%s is current (npm run generate)', async (path) => {
-  const file = await readFile(new URL(`../../${path}`, import.meta.url), 'utf8');
-  expect(file).toBe(artefacts()[path]);
+const made = artefacts();
+
+it.each(Object.entries(made))('%s is current (npm run generate)', async (path, text) => {
+  expect(await readFile(new URL(`../../${path}`, import.meta.url), 'utf8')).toBe(text);
 });
 
-const schemas = Object.entries(artefacts()).filter(([path]) => path.endsWith('.schema.json'));
+const ajv = new Ajv2020({ strict: false, addUsedSchema: false });
+const schemas = Object.entries(made).filter(([path]) => path.endsWith('.schema.json'));
 
 it.each(schemas)('%s is a JSON Schema', (_path, text) => {
-  const ajv = new Ajv2020({ strict: false });
   expect(() => ajv.compile(JSON.parse(text) as object)).not.toThrow();
 });
 
 it('names every schema that the bus document points to', () => {
-  const document = artefacts()['contracts/generated/asyncapi.json'] ?? '';
+  const document = made['contracts/generated/asyncapi.json'] ?? '';
   const named = [...document.matchAll(/"\.\/(schemas\/[^"]+)"/g)].map(([, path]) => path);
   expect(named.length).toBeGreaterThan(0);
-  for (const path of named) expect(artefacts()).toHaveProperty([`contracts/generated/${path}`]);
+  for (const path of named) expect(made).toHaveProperty([`contracts/generated/${path}`]);
 });
