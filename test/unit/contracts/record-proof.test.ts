@@ -24,6 +24,7 @@ import { checkRecordProof, RECORD_PROOF_BYTES_MAX, recordProof } from '#contract
 import { parseTlogProof, tlogProofText } from '#contracts/tlog-proof.ts';
 import { treeLeaf } from '#contracts/tree-leaf.ts';
 import { parseWitnessPolicy } from '#contracts/witness-policy.ts';
+import { runs } from '#test/support/runs.ts';
 
 const key = (name: string, type: number, fill: number): SignerKey => ({
   name,
@@ -149,7 +150,8 @@ describe('what does not hold', () => {
 
   test('any single changed character, unless it says the same in another packing', () => {
     const { row } = checkRecordProof(text, policy('both')) as { readonly row: unknown };
-    for (let at = 0; at < text.length; at += 1) {
+    const every = Math.max(1, Math.floor(text.length / runs(text.length).numRuns));
+    for (let at = 0; at < text.length; at += every) {
       const changed = text.slice(0, at) + (text[at] === 'A' ? 'B' : 'A') + text.slice(at + 1);
       const checked = checkRecordProof(changed, policy('both'));
       if (checked.holds) expect([at, checked.row]).toEqual([at, row]);
