@@ -35,6 +35,10 @@ export type ModeName = keyof typeof MODES;
 /** In the order in which a round measures them. */
 const SYSTEMS = ['http', 'request', 'publish', 'plain', 'limited', 'opa'] as const;
 export type SystemName = (typeof SYSTEMS)[number];
+/** Every system in every mode, which is one round. */
+const WINDOWS = SYSTEMS.flatMap((system) =>
+  (Object.keys(MODES) as ModeName[]).map((mode) => [system, mode] as const),
+);
 
 export type Round = Partial<Record<SystemName, Partial<Record<ModeName, Window>>>>;
 
@@ -96,16 +100,14 @@ async function measure(bench: Bench, rounds: number, { log }: RowContext): Promi
     const done: Round[] = [];
     for (let round = 1; round <= rounds; round += 1) {
       const figures: Round = {};
-      for (const system of SYSTEMS) {
-        for (const mode of Object.keys(MODES) as ModeName[]) {
-          log(`round ${round} of ${rounds}: ${system}, ${mode}`);
-          const target = targets[system];
-          const window =
-            target === undefined
-              ? await busParts(system as 'request' | 'publish', MODES[mode])
-              : await windowOf(bench, target, MODES[mode]);
-          if (window !== undefined) figures[system] = { ...figures[system], [mode]: window };
-        }
+      for (const [system, mode] of WINDOWS) {
+        log(`round ${round} of ${rounds}: ${system}, ${mode}`);
+        const target = targets[system];
+        const window =
+          target === undefined
+            ? await busParts(system as 'request' | 'publish', MODES[mode])
+            : await windowOf(bench, target, MODES[mode]);
+        if (window !== undefined) figures[system] = { ...figures[system], [mode]: window };
       }
       done.push(figures);
     }

@@ -16,7 +16,8 @@ import {
   mintCapability,
   verifyCapability,
 } from '#contracts/capability.ts';
-import { type Budgets, CONTROL_KEYS, mintedKey, type MintedRoot } from '#contracts/control.ts';
+import type { Budgets } from '#contracts/ceilings.ts';
+import { CONTROL_KEYS, mintedKey, type MintedRoot } from '#contracts/control.ts';
 import { PLATFORM, type TenantId } from '#contracts/ids.ts';
 import type { PolicyRole } from '#contracts/policy.ts';
 import type { Bus } from '#host/nats.ts';

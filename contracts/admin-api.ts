@@ -24,10 +24,10 @@ import {
 import { APPROVAL_OPERATIONS } from './approval-api.ts';
 import { ApprovalRoutes } from './approval-route.ts';
 import { AUDIT_OPERATIONS } from './audit-api.ts';
+import { Budgets } from './ceilings.ts';
 import { CompatRequest, CompatShown } from './compat.ts';
 import {
   Agent,
-  Budgets,
   Digest,
   Issuer,
   Operator,

@@ -5,7 +5,7 @@
 import { Type, type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 
-import type { Budgets } from './control.ts';
+import type { Budgets } from './ceilings.ts';
 
 /**
  * A worker takes units for several calls at once, and keeps what it did not need at hand for the next ones for so long.

@@ -7,11 +7,11 @@ import { Compile, type Validator } from 'typebox/compile';
 
 import { ApprovalRoutes } from './approval-route.ts';
 import { ToolName, UpstreamName } from './call.ts';
+import { Budgets } from './ceilings.ts';
 import { Compat } from './compat.ts';
 import {
   ActivePolicy,
   Agent,
-  Budgets,
   ControlLeaf,
   FactChange,
   Issuer,

@@ -8,7 +8,7 @@ import { jsonGiven, repeated } from '#cli/given.ts';
 import { CliError, EXIT, print, printJson, printTable } from '#cli/output.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
 import { microUnits } from '#contracts/budget.ts';
-import type { Budgets, Ceiling, RunawayRule } from '#contracts/control.ts';
+import type { Budgets, Ceiling, RunawayRule } from '#contracts/ceilings.ts';
 
 interface PutOptions extends Reach {
   readonly ceiling?: string[];

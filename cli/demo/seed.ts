@@ -14,7 +14,8 @@ import type { Demo, Hint } from '#cli/local/run-state.ts';
 import type { SignIn } from '#cli/local/secrets.ts';
 import type { RunningSystem, Seeded } from '#cli/local/system.ts';
 import { CliError } from '#cli/output.ts';
-import type { Agent, Budgets, Issuer, Tool, Upstream } from '#contracts/control.ts';
+import type { Budgets } from '#contracts/ceilings.ts';
+import type { Agent, Issuer, Tool, Upstream } from '#contracts/control.ts';
 import { PLATFORM } from '#contracts/ids.ts';
 import { sha256 } from '#contracts/record.ts';
 

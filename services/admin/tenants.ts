@@ -1,12 +1,8 @@
 /** Tenants as wholes: their settings and ceilings, and what there is of them. */
 import type { ApprovalRoutes } from '#contracts/approval-route.ts';
 import { budgetsFault } from '#contracts/budget.ts';
-import {
-  type ActivePolicy,
-  type Budgets,
-  CONTROL_KEYS,
-  type TenantSettings,
-} from '#contracts/control.ts';
+import type { Budgets } from '#contracts/ceilings.ts';
+import { type ActivePolicy, CONTROL_KEYS, type TenantSettings } from '#contracts/control.ts';
 import { parseTenantId, PLATFORM, type TenantId } from '#contracts/ids.ts';
 import type { ControlView } from '#host/control-view.ts';
 

@@ -6,7 +6,8 @@
  */
 import { type BudgetShare, microUnits } from '#contracts/budget.ts';
 import { argumentAt } from '#contracts/capability/judge.ts';
-import type { Ceiling, RunawayRule, TenantSettings } from '#contracts/control.ts';
+import type { Ceiling, RunawayRule } from '#contracts/ceilings.ts';
+import type { TenantSettings } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import type { Reason } from '#contracts/reasons.ts';
 import { type BudgetWindow, SUBJECTS } from '#contracts/subjects.ts';

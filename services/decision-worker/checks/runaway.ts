@@ -2,7 +2,7 @@
  * Part of the fifth check, for classes of agents that opted in: an agent has run away when it repeats the same call, or
  * calls far above its own habit. Both are limits on counters of the current minute, so they hold over all workers.
  */
-import type { RunawayRule } from '#contracts/control.ts';
+import type { RunawayRule } from '#contracts/ceilings.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 
 import type { Call, Principal } from '../decide.ts';

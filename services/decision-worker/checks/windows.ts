@@ -1,5 +1,5 @@
 /** Fixed budget windows: they start on the minute, hour, day or month of the tenant's time zone. Pure. */
-import type { Ceiling } from '#contracts/control.ts';
+import type { Ceiling } from '#contracts/ceilings.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;

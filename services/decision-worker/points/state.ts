@@ -1,14 +1,8 @@
 /** What the checks read of the control view: registrations, settings, facts, ceilings, modes. All in memory. */
 import { hash, createHmac } from 'node:crypto';
 
-import {
-  type Agent,
-  type Budgets,
-  type Ceiling,
-  CONTROL_KEYS,
-  type RunawayRule,
-  type TenantSettings,
-} from '#contracts/control.ts';
+import type { Budgets, Ceiling, RunawayRule } from '#contracts/ceilings.ts';
+import { type Agent, CONTROL_KEYS, type TenantSettings } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import type { ControlView } from '#host/control-view.ts';

@@ -5,7 +5,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { CallEnvelope } from '#contracts/call.ts';
-import { type Ceiling, CONTROL_KEYS } from '#contracts/control.ts';
+import type { Ceiling } from '#contracts/ceilings.ts';
+import { CONTROL_KEYS } from '#contracts/control.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 
 import { scopeToken } from '../../../services/decision-worker/points/state.ts';

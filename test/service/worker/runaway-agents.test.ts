@@ -2,7 +2,8 @@
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-import { type Budgets, CONTROL_KEYS, type ControlLeaf } from '#contracts/control.ts';
+import type { Budgets } from '#contracts/ceilings.ts';
+import { CONTROL_KEYS, type ControlLeaf } from '#contracts/control.ts';
 import { type Revision, revisionOf } from '#contracts/ids.ts';
 import { decodeRecords } from '#contracts/record.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
