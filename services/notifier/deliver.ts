@@ -12,6 +12,7 @@ import type { ChannelStates } from './channel-states.ts';
 import type { Channels } from './channels.ts';
 import { type InMessage, inMessage } from './grouping.ts';
 import { type Post, TargetRefused, Unsure } from './outgoing.ts';
+import { createPace, type Pace } from './pace.ts';
 import {
   claim,
   type Claimed,
@@ -19,7 +20,6 @@ import {
   markDead,
   markLater,
   markSent,
-  pause,
   readMessage,
   type SentAs,
 } from './store.ts';
@@ -27,6 +27,7 @@ import type { Result, Vendor } from './vendor.ts';
 import { VENDORS } from './vendors.ts';
 
 const PASS_MS = 250;
+const AT_ONCE = 16;
 /** Longer than an answer may take: after this the process that took it is gone. */
 const LEASE_MS = 20_000;
 const ATTEMPTS_MAX = 16;
@@ -64,13 +65,14 @@ const told = counter<{ kind: string; result: string }>(
 
 export function startDelivery(parts: DeliverParts): Delivering {
   const stopping = new AbortController();
+  const pace = createPace(parts.now);
   let wake: () => void = () => undefined;
   const loop = async () => {
     while (!stopping.signal.aborted) {
       try {
         if (await parts.database.waitUsable(PASS_MS)) {
-          const due = await claim(parts.pool, parts.now(), LEASE_MS);
-          await Promise.all(due.map((notice) => deliver(parts, notice)));
+          const due = await claimDue(parts, pace);
+          await Promise.all(due.map((notice) => deliver(parts, pace, notice)));
           if (due.length > 0) continue;
         }
       } catch (error) {
@@ -92,8 +94,21 @@ export function startDelivery(parts: DeliverParts): Delivering {
   };
 }
 
-async function deliver(parts: DeliverParts, notice: Claimed): Promise<void> {
-  const { pool, channels, now, log, states } = parts;
+/** What may be sent now: many at once, but one where a channel is slow. */
+async function claimDue({ pool, now }: DeliverParts, pace: Pace): Promise<Claimed[]> {
+  const slow = pace.slow();
+  const lease = { now: now(), leaseMs: LEASE_MS };
+  const not = slow.map(({ place }) => place);
+  const due = await claim(pool, lease, { channels: not, of: 'others', most: AT_ONCE });
+  for (const { place, isTime } of slow) {
+    if (isTime)
+      due.push(...(await claim(pool, lease, { channels: [place], of: 'these', most: 1 })));
+  }
+  return due;
+}
+
+async function deliver(parts: DeliverParts, pace: Pace, notice: Claimed): Promise<void> {
+  const { pool, channels, log, states } = parts;
   const { tenant, approval, attempts } = notice;
   const channel = channels.of(tenant, notice.channel);
   const kind = channel?.kind ?? 'none';
@@ -101,18 +116,44 @@ async function deliver(parts: DeliverParts, notice: Claimed): Promise<void> {
   told.add(1, { kind, result: result.is });
   if (result.is === 'sent') {
     await markSent(pool, notice, result.as);
-    if (result.posted) await states.worked(notice);
-    return;
+    if (!result.posted) return;
+    pace.sent(notice);
+    return states.worked(notice);
   }
   const { fault } = result;
   log.warn({ tenant, approval, channel: notice.channel, fault, attempts }, 'not told');
-  const dead = result.is === 'never' || attempts >= ATTEMPTS_MAX;
-  const alone = result.is === 'never' && result.alone === true;
-  if (!alone && (dead || attempts >= DOWN_AFTER)) await states.failed(notice, fault);
-  if (dead) return markDead(pool, notice, fault);
-  const at = now() + Math.max(result.afterMs, backOffMs(attempts));
-  if (result.afterMs > 0) await pause(pool, notice, at);
-  return markLater(pool, notice, { at, fault, sure: !result.unsure });
+  if (result.is === 'never') await markFailed(parts, notice, result);
+  else await retry(parts, pace, notice, result);
+}
+
+type Never = Extract<Result, { is: 'never' }>;
+
+async function markFailed(
+  { pool, states }: DeliverParts,
+  notice: Claimed,
+  { fault, alone }: Pick<Never, 'fault' | 'alone'>,
+): Promise<void> {
+  if (alone !== true) await states.failed(notice, fault);
+  await markDead(pool, notice, fault);
+}
+
+async function retry(
+  parts: DeliverParts,
+  pace: Pace,
+  notice: Claimed,
+  { afterMs, fault, unsure }: Extract<Sent, { is: 'later' }>,
+): Promise<void> {
+  const { pool, now, states } = parts;
+  const { attempts } = notice;
+  if (afterMs > 0) pace.slowed(notice, afterMs);
+  // One that takes others has more to do than it can: that is no failure, of it or of this notice.
+  if (afterMs > 0 && pace.works(notice)) {
+    return markLater(pool, notice, { at: now() + afterMs, fault, sure: true, counts: false });
+  }
+  if (attempts >= ATTEMPTS_MAX) return markFailed(parts, notice, { fault });
+  if (attempts >= DOWN_AFTER) await states.failed(notice, fault);
+  const at = now() + Math.max(afterMs, backOffMs(attempts));
+  return markLater(pool, notice, { at, fault, sure: !unsure, counts: true });
 }
 
 const backOffMs = (attempts: number): number =>
@@ -122,7 +163,7 @@ const backOffMs = (attempts: number): number =>
 
 type Sent =
   | { readonly is: 'sent'; readonly posted: boolean; readonly as: SentAs }
-  | Extract<Result, { is: 'never' }>
+  | Never
   | (Extract<Result, { is: 'later' }> & { readonly unsure: boolean });
 
 async function send(parts: DeliverParts, notice: Claimed): Promise<Sent> {

@@ -74,8 +74,8 @@ export async function keep(pool: pg.Pool, notice: NewNotice, now: number): Promi
 }
 
 /**
- * Finds the message in which a call will stand: with others like it, where one was begun lately, still asks something
- * and has room. Two processes at once may begin two: then there are two messages.
+ * Finds the message in which a call will stand: with others like it, where the newest was begun lately, still asks
+ * something and has room (in a storm of calls the earlier ones are full). Two processes at once may begin two: then there are two messages.
  */
 async function placeCall(
   pool: pg.Pool,
@@ -88,10 +88,13 @@ async function placeCall(
        coalesce(with_.lead, $2)
      from unnest($3::text[], $4::text[], $6::bigint[]) as asked (channel, similar_to, group_ms)
      left join lateral (
-       select lead, opened_at from notice_messages m where asked.similar_to <> '' and m.tenant = $1
-         and m.channel = asked.channel and m.similar_to = asked.similar_to and m.opened_at > $5::bigint - asked.group_ms
-       group by lead, opened_at having count(*) < $7::int and not bool_and(ended)
-       order by opened_at desc limit 1) as with_ on true
+       select newest.lead, newest.opened_at from (
+         select lead, opened_at from notice_messages m where asked.similar_to <> '' and m.tenant = $1
+           and m.channel = asked.channel and m.similar_to = asked.similar_to and m.opened_at > $5::bigint - asked.group_ms
+         order by opened_at desc limit 1) as newest
+       where (select count(*) < $7::int and not bool_and(ended) from notice_messages m where m.tenant = $1
+         and m.channel = asked.channel and m.similar_to = asked.similar_to
+         and m.opened_at = newest.opened_at and m.lead = newest.lead)) as with_ on true
      on conflict do nothing`,
     [
       tenant,
@@ -119,18 +122,30 @@ export interface Claimed extends Notice {
   readonly standing: Standing;
 }
 
-const AT_ONCE = 16;
+/** Of which channels something is taken, and how much. */
+export interface Share {
+  readonly channels: readonly Pick<Notice, 'tenant' | 'channel'>[];
+  readonly of: 'these' | 'others';
+  readonly most: number;
+}
 
 /** Takes what is due; of one message only the oldest. Whoever took it before and never said what became of it is unsure. */
-export async function claim(pool: pg.Pool, now: number, leaseMs: number): Promise<Claimed[]> {
+export async function claim(
+  pool: pg.Pool,
+  { now, leaseMs }: { readonly now: number; readonly leaseMs: number },
+  { channels, of, most }: Share,
+): Promise<Claimed[]> {
   const { rows } = await pool.query<Omit<Claimed, 'repeat' | 'standing'> & Standing>(
     `with taken as (
        select tenant, approval, step, channel, lead from notices n
-       where state = 'due' and due_at <= $1 and not exists (
+       where state = 'due' and due_at <= $1
+         and $3 = exists (select from unnest($4::text[], $5::text[]) as named (tenant, channel)
+           where named.tenant = n.tenant and named.channel = n.channel)
+         and not exists (
          select 1 from notices earlier
          where earlier.tenant = n.tenant and earlier.channel = n.channel
            and earlier.lead = n.lead and earlier.state = 'due' and earlier.position < n.position)
-       order by due_at, position limit ${AT_ONCE} for update skip locked)
+       order by due_at, position limit $6 for update skip locked)
      update notices n set due_at = $1 + $2, attempts = attempts + 1, started_at = $1,
        unsure = unsure + case when started_at is null then 0 else 1 end
      from taken left join notice_messages m
@@ -139,7 +154,14 @@ export async function claim(pool: pg.Pool, now: number, leaseMs: number): Promis
        and n.step = taken.step and n.channel = taken.channel
      returning n.tenant, n.approval, n.step, n.channel, n.kind, n.event, n.lead, n.attempts,
        n.unsure, coalesce(m.place, '') as place, coalesce(m.message, '') as message`,
-    [now, leaseMs],
+    [
+      now,
+      leaseMs,
+      of === 'these',
+      channels.map(({ tenant }) => tenant),
+      channels.map(({ channel }) => channel),
+      most,
+    ],
   );
   return rows.map(({ place, message, ...row }) => ({
     ...row,
@@ -188,29 +210,21 @@ export async function markSent(
   );
 }
 
-/** Again at a time. @param sure that it did not arrive */
+/** Again at a time. @param sure that it did not arrive @param counts as an attempt that failed */
 export async function markLater(
   pool: pg.Pool,
   notice: Notice,
-  { at, fault, sure }: { readonly at: number; readonly fault: string; readonly sure: boolean },
+  again: {
+    readonly at: number;
+    readonly fault: string;
+    readonly sure: boolean;
+    readonly counts: boolean;
+  },
 ): Promise<void> {
   await pool.query(
-    `update notices set due_at = $5, fault = $6,
+    `update notices set due_at = $5, fault = $6, attempts = attempts - case when $8 then 0 else 1 end,
      started_at = case when $7 then null else started_at end where ${THIS}`,
-    [...keyOf(notice), at, fault, sure],
-  );
-}
-
-/** Everything else of that channel waits too. */
-export async function pause(
-  pool: pg.Pool,
-  { tenant, channel }: Notice,
-  until: number,
-): Promise<void> {
-  await pool.query(
-    `update notices set due_at = $3
-     where tenant = $1 and channel = $2 and state = 'due' and due_at < $3`,
-    [tenant, channel, until],
+    [...keyOf(notice), again.at, again.fault, again.sure, again.counts],
   );
 }
 

@@ -48,6 +48,8 @@ export interface FakeSlack extends FakeServer {
   readonly whispers: readonly string[];
   /** Answers that were refusals, newest last. */
   readonly refused: readonly string[];
+  /** How often it was asked for more than its rate. */
+  readonly limited: () => number;
   /** The next requests are answered so, one each. away: the connection ends. lost: so it does, but the message stands. */
   readonly failNext: (...replies: readonly (Reply | 'away' | 'lost')[]) => void;
   /** The signed request that a click makes. */
@@ -79,6 +81,7 @@ export async function startFakeSlack(options: {
   const failing: (Reply | 'away' | 'lost')[] = [];
   const rate = new Map<string, { tokens: number; at: number }>();
   let number = 0;
+  let tooMany = 0;
 
   const limited = (channel: string): boolean => {
     const now = Date.now();
@@ -103,8 +106,10 @@ export async function startFakeSlack(options: {
     const fault = faultOf(text, blocks);
     if (fault !== '')
       return no(fault.startsWith('text') ? 'msg_too_long' : 'invalid_blocks', fault);
-    if (limited(channel))
+    if (limited(channel)) {
+      tooMany += 1;
       return json(429, { ok: false, error: 'ratelimited' }, { 'retry-after': '1' });
+    }
     const content = { channel, text: String(text), blocks: blocks as SlackBlock[] };
     if (name === 'chat.postMessage') {
       number += 1;
@@ -145,6 +150,7 @@ export async function startFakeSlack(options: {
     posts,
     whispers,
     refused,
+    limited: () => tooMany,
     failNext: (...replies) => void failing.push(...replies),
     click: (ts, action, user, of = '') => {
       const message = messages.get(ts);
