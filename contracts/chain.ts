@@ -96,9 +96,10 @@ export const HASH_BYTES = 32;
 export const FIRST_PREV: Uint8Array = new Uint8Array(HASH_BYTES);
 
 /** SHA-256 over the 32 bytes of the hash before and the UTF-8 bytes of the entry. */
-export function entryHash(prev: Uint8Array, entry: string): Uint8Array {
+export function entryHash(prev: Uint8Array, entry: string | Uint8Array): Uint8Array {
+  const bytes = typeof entry === 'string' ? Buffer.from(entry) : entry;
   // In one piece: a third less than a hash that is fed piece by piece.
-  return hash('sha256', Buffer.concat([prev, Buffer.from(entry)]), 'buffer');
+  return hash('sha256', Buffer.concat([prev, bytes]), 'buffer');
 }
 
 /** `sha256:` and 64 hex digits. */

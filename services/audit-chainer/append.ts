@@ -9,12 +9,12 @@ import type pg from 'pg';
 
 import { entryHash, entryText } from '#contracts/chain.ts';
 import { PLATFORM } from '#contracts/ids.ts';
-import { bigintArray, byteaArray, intArray, textArray } from '#host/array-parameters.ts';
+import { bigintArray, byteaArray, intArray, textArray, utf8Array } from '#host/array-parameters.ts';
 import { inTransaction } from '#host/database.ts';
 
 import { alertAboutConflict, type Candidate } from './candidate.ts';
 import { keepOrders } from './payload-orders.ts';
-import { lookUp, sortOut } from './sort-out.ts';
+import { lookUp, type SortedOut, sortOut } from './sort-out.ts';
 import { type HandledMessages, keepHandled } from './spooled.ts';
 
 /** What became of the candidates of one append. */
@@ -47,16 +47,20 @@ export async function append(
   candidates: readonly Candidate[],
   { handled, presumedNew = false }: AppendOptions = {},
 ): Promise<Appended> {
-  const appendWith = (look: typeof lookUp) =>
-    inTransaction(pool, (client) => appendIn(client, { candidates, handled, look }));
-  if (!presumedNew) return appendWith(lookUp);
-  return appendWith(NOTHING_KNOWN).catch((error: unknown) => {
+  const appendAs = (sort: typeof sorted) =>
+    inTransaction(pool, (client) => appendIn(client, { candidates, handled, sort }));
+  if (!presumedNew) return appendAs(sorted);
+  return appendAs(allFresh).catch((error: unknown) => {
     if (!isUniqueViolation(error)) throw error;
-    return appendWith(lookUp);
+    return appendAs(sorted);
   });
 }
 
-const NOTHING_KNOWN: typeof lookUp = async () => new Map();
+const sorted = async (
+  client: pg.PoolClient,
+  candidates: readonly Candidate[],
+): Promise<SortedOut> => sortOut(candidates, await lookUp(client, candidates));
+const allFresh: typeof sorted = async (_, fresh) => ({ fresh, conflicts: [] });
 const isUniqueViolation = (error: unknown) => (error as { code?: string }).code === '23505';
 
 async function appendIn(
@@ -64,20 +68,20 @@ async function appendIn(
   {
     candidates,
     handled,
-    look,
+    sort,
   }: {
     readonly candidates: readonly Candidate[];
     readonly handled: HandledMessages | undefined;
-    readonly look: typeof lookUp;
+    readonly sort: typeof sorted;
   },
 ): Promise<Appended> {
   const heads = await lockHeads(client, candidates);
-  const records = sortOut(candidates, await look(client, candidates));
+  const records = await sort(client, candidates);
   const alerts = records.conflicts.map(alertAboutConflict);
   if (alerts.length > 0 && !heads.has(PLATFORM)) {
     for (const [tenant, head] of await lockHeads(client, alerts)) heads.set(tenant, head);
   }
-  const fresh = [...records.fresh, ...sortOut(alerts, await lookUp(client, alerts)).fresh];
+  const fresh = [...records.fresh, ...(await sorted(client, alerts)).fresh];
   if (fresh.length > 0) await insert(client, fresh, heads);
   if (handled !== undefined) await keepHandled(client, handled);
   return {
@@ -110,23 +114,32 @@ async function lockHeads(
 
 interface Row extends Candidate {
   readonly sequence: number;
-  readonly entry: string;
+  /** The entry's text. */
+  readonly entry: Uint8Array;
   readonly hash: Uint8Array;
 }
 
-/** Hashes in memory, then four statements whatever the number of rows. Moves the heads in `heads` too. */
+/** Rows of one statement: what it copies stays in the processor's caches, on both sides. */
+const STATEMENT_ROWS = 256;
+
+/** The next rows are hashed and packed here while the database works on those before. Moves the heads in `heads` too. */
 async function insert(
   client: pg.PoolClient,
   fresh: readonly Candidate[],
   heads: Map<string, Head>,
 ): Promise<void> {
-  const rows = fresh.map((candidate) => link(candidate, heads));
-  // The database works on these, which are small, while the large ones are made here.
-  const searchable = insertSearch(client, rows);
-  const [entries, payloads] = [entryArrays(rows), payloadArrays(rows)];
-  await searchable;
-  await client.query(INSERT_ENTRIES, entries);
-  await client.query(INSERT_PAYLOADS, payloads);
+  const rows: Row[] = [];
+  let inserted: Promise<unknown> = Promise.resolve();
+  for (let from = 0; from < fresh.length; from += STATEMENT_ROWS) {
+    const portion = fresh
+      .slice(from, from + STATEMENT_ROWS)
+      .map((candidate) => link(candidate, heads));
+    const values = valuesOf(portion);
+    rows.push(...portion);
+    await inserted;
+    inserted = client.query({ ...INSERT, values });
+  }
+  await inserted;
   await keepOrders(client, rows);
   const moved = [...new Set(rows.map(({ tenant }) => tenant))];
   await client.query(
@@ -141,13 +154,30 @@ async function insert(
   );
 }
 
-const INSERT_ENTRIES = `insert into chain_rows (tenant, sequence, kind, record_id, decision_id, agent, verdict, at,
-    source_stream, source_epoch, source_sequence, source_index, entry, hash)
-  select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
-    unnest($6::text[]), unnest($7::text[]), unnest($8::bigint[]), unnest($9::text[]), unnest($10::text[]),
-    unnest($11::bigint[]), unnest($12::int[]), unnest($13::text[]), unnest($14::bytea[])`;
+/**
+ * Everything that there is of a row. Named, and so planned once for a connection: a plan of its own would copy the
+ * arrays several times.
+ */
+const INSERT = {
+  name: 'chain-rows',
+  text: `with entries as (
+      insert into chain_rows (tenant, sequence, kind, record_id, decision_id, agent, verdict, at,
+        source_stream, source_epoch, source_sequence, source_index, entry, hash)
+      select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($4::text[]), unnest($5::text[]),
+        unnest($6::text[]), unnest($7::text[]), unnest($8::bigint[]), unnest($9::text[]), unnest($10::text[]),
+        unnest($11::bigint[]), unnest($12::int[]), unnest($13::text[]), unnest($14::bytea[])
+    ), contents as (
+      insert into payloads (tenant, sequence, body)
+      select unnest($1::text[]), unnest($2::bigint[]), unnest($15::text[])
+    )
+    insert into search_rows
+      (tenant, sequence, kind, agent, verdict, at, person, tool, upstream, reason, mode, approval)
+    select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[]), unnest($6::text[]), unnest($7::text[]),
+      unnest($8::bigint[]), unnest($16::text[]), unnest($17::text[]), unnest($18::text[]), unnest($19::text[]),
+      unnest($20::text[]), unnest($21::text[])`,
+};
 
-const entryArrays = (rows: readonly Row[]): Buffer[] => [
+const valuesOf = (rows: readonly Row[]): Buffer[] => [
   textArray(rows.map(({ tenant }) => tenant)),
   bigintArray(rows.map(({ sequence }) => sequence)),
   textArray(rows.map(({ kind }) => kind)),
@@ -160,42 +190,17 @@ const entryArrays = (rows: readonly Row[]): Buffer[] => [
   textArray(rows.map(({ source }) => source.epoch)),
   bigintArray(rows.map(({ source }) => source.sequence)),
   intArray(rows.map(({ source }) => source.index)),
-  textArray(rows.map(({ entry }) => entry)),
+  utf8Array(rows.map(({ entry }) => entry)),
   byteaArray(rows.map(({ hash }) => hash)),
-];
-
-const INSERT_PAYLOADS = `insert into payloads (tenant, sequence, body)
-  select unnest($1::text[]), unnest($2::bigint[]), unnest($3::text[])`;
-
-const payloadArrays = (rows: readonly Row[]): Buffer[] => [
-  textArray(rows.map(({ tenant }) => tenant)),
-  bigintArray(rows.map(({ sequence }) => sequence)),
   textArray(rows.map(({ lines: { payload } }) => payload)),
+  // What the rows are found by (migrations/0011_search.sql).
+  textArray(rows.map(({ terms }) => terms.person)),
+  textArray(rows.map(({ terms }) => terms.tool)),
+  textArray(rows.map(({ terms }) => terms.upstream)),
+  textArray(rows.map(({ terms }) => terms.reason)),
+  textArray(rows.map(({ terms }) => terms.mode)),
+  textArray(rows.map(({ terms }) => terms.approval)),
 ];
-
-/** What the rows are found by (migrations/0011_search.sql). */
-async function insertSearch(client: pg.PoolClient, rows: readonly Row[]): Promise<void> {
-  await client.query(
-    `insert into search_rows (tenant, sequence, at, kind, agent, person, tool, upstream, verdict, reason, mode, approval)
-     select unnest($1::text[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::text[]), unnest($5::text[]),
-       unnest($6::text[]), unnest($7::text[]), unnest($8::text[]), unnest($9::text[]), unnest($10::text[]),
-       unnest($11::text[]), unnest($12::text[])`,
-    [
-      textArray(rows.map(({ tenant }) => tenant)),
-      bigintArray(rows.map(({ sequence }) => sequence)),
-      bigintArray(rows.map(({ at }) => at)),
-      textArray(rows.map(({ kind }) => kind)),
-      textArray(rows.map(({ agent }) => agent)),
-      textArray(rows.map(({ terms }) => terms.person)),
-      textArray(rows.map(({ terms }) => terms.tool)),
-      textArray(rows.map(({ terms }) => terms.upstream)),
-      textArray(rows.map(({ verdict }) => verdict)),
-      textArray(rows.map(({ terms }) => terms.reason)),
-      textArray(rows.map(({ terms }) => terms.mode)),
-      textArray(rows.map(({ terms }) => terms.approval)),
-    ],
-  );
-}
 
 /** The next row of the candidate's chain; the head moves on. */
 function link(candidate: Candidate, heads: Map<string, Head>): Row {
@@ -203,7 +208,7 @@ function link(candidate: Candidate, heads: Map<string, Head>): Row {
   const head = heads.get(tenant);
   assert(head !== undefined, `the head of ${tenant} is not locked`);
   const sequence = head.sequence + 1;
-  const entry = entryText({ body: lines.leaf, kind, sequence, source, tenant });
+  const entry = Buffer.from(entryText({ body: lines.leaf, kind, sequence, source, tenant }));
   const hash = entryHash(head.hash, entry);
   heads.set(tenant, { sequence, hash });
   return { ...candidate, sequence, entry, hash };

@@ -13,9 +13,14 @@ export function textArray(values: readonly string[]): Buffer {
   return arrayOf('text', sizes, (into, at, index) => void into.write(values[index] ?? '', at));
 }
 
-export function byteaArray(values: readonly Uint8Array[]): Buffer {
+/** Texts that are encoded already. */
+export const utf8Array = (values: readonly Uint8Array[]): Buffer => bytesArray('text', values);
+
+export const byteaArray = (values: readonly Uint8Array[]): Buffer => bytesArray('bytea', values);
+
+function bytesArray(type: 'text' | 'bytea', values: readonly Uint8Array[]): Buffer {
   const sizes = values.map(({ length }) => length);
-  return arrayOf('bytea', sizes, (into, at, index) => into.set(values[index] ?? [], at));
+  return arrayOf(type, sizes, (into, at, index) => into.set(values[index] ?? [], at));
 }
 
 /** @param values safe integers */
