@@ -3,7 +3,7 @@
 
 import type { Verdict } from '#contracts/call.ts';
 import type { DecisionEvidence, DecisionLeaf } from '#contracts/decision.ts';
-import { canonical, type Json } from '#contracts/json.ts';
+import { asJson, canonical, type Json } from '#contracts/json.ts';
 import { afterLifting, type Mode, modeLifts, MODES, type Refused } from '#contracts/mode.ts';
 import { parsePayload, payloadFault } from '#contracts/payload.ts';
 import type { PolicyRole } from '#contracts/policy.ts';
@@ -66,7 +66,7 @@ export async function replayDecision(
     .filter((name) => recorded[name] !== replayed[name])
     .map(String);
   if (judgement !== undefined) {
-    const output = canonical(judgement.output as unknown as Json);
+    const output = canonical(asJson(judgement.output));
     if (output !== canonical(evidence.output as Json)) differences.push('output');
     if (leaf.policy_reason !== (judgement.output.tenant?.reason ?? '')) {
       differences.push('policy_reason');

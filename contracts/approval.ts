@@ -11,7 +11,7 @@ import { GrantCover, GrantTerms } from './approval-grant.ts';
 import { ToolName, UpstreamName } from './call.ts';
 import { ThingId } from './control.ts';
 import { ApprovalIdSchema, DecisionIdSchema, TenantIdSchema, type TenantId } from './ids.ts';
-import { canonical, type Json } from './json.ts';
+import { asJson, canonical } from './json.ts';
 import { checkMac, type MacFault, macHeader, type MacKeys } from './mac.ts';
 import type { ApprovalRequest } from './policy.ts';
 import { type ApprovalEvent } from './subjects.ts';
@@ -242,7 +242,7 @@ const entryCheck = Compile(ApprovalEntry);
 
 /** Text of an entry under a key: its MAC, LF, canonical JSON. */
 export function sealEntry(key: Uint8Array, place: string, entry: ApprovalEntry): string {
-  const body = canonical(entry as unknown as Json); // of JSON types only, by its schema
+  const body = canonical(asJson(entry));
   return `${macHeader(APPROVAL_WRITER, key, { subject: subjectOf(place), body })}\n${body}`;
 }
 

@@ -16,7 +16,7 @@ import {
 } from '#contracts/capability/format.ts';
 import { hmacSha256 } from '#contracts/capability/hmac.ts';
 import { MalformedCapability, type CapabilityFault } from '#contracts/capability/malformed.ts';
-import type { Json } from '#contracts/json.ts';
+import { asJson } from '#contracts/json.ts';
 
 /** A capability whose every claim and caveat its issuer, or a holder narrowing it, has signed. */
 export interface VerifiedCapability extends CapabilityClaims {
@@ -116,8 +116,7 @@ export function capabilityId(seconds: number, random: Uint8Array): string {
 }
 
 function append(parent: DecodedCapability, added: readonly Caveat[]): string {
-  // A caveat is JSON by construction; its type only lacks an index signature.
-  const caveats = added.map((caveat) => readCaveat(caveat as unknown as Json));
+  const caveats = added.map((caveat) => readCaveat(asJson(caveat)));
   const texts = caveats.map((caveat) => caveatText(caveat, 'go'));
   const signature = signatures(parent.signature, texts).at(-1) ?? parent.signature;
   return writeCapability({
@@ -139,7 +138,7 @@ function signatures(first: Uint8Array, texts: readonly string[]): Uint8Array[] {
 }
 
 function caveatText(caveat: Caveat, dialect: Dialect): string {
-  return encodeJson(caveat as unknown as Json, dialect);
+  return encodeJson(asJson(caveat), dialect);
 }
 
 /** Caveats that IntentGate's SDKs may have written in their own encoding; ours have one only. */

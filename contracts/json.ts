@@ -9,6 +9,9 @@ export interface JsonObject {
   [name: string]: Json;
 }
 
+/** A value as the JSON that it is. It MUST be of JSON types only, by its schema: of an interface the compiler cannot see it. */
+export const asJson = (value: object): JsonObject => value as JsonObject;
+
 /** Upper bounds of one document; `members` counts object members and array elements together. */
 export interface JsonLimits {
   readonly bytes: number;

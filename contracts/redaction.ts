@@ -7,7 +7,7 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 
 import { parseCanonical } from './canonical-text.ts';
-import { canonical, type Json } from './json.ts';
+import { asJson, canonical, type Json } from './json.ts';
 import { type CommittingLeaf, committedTexts, parsePayload, Payload } from './payload.ts';
 import { commitment, sha256 } from './record.ts';
 
@@ -134,7 +134,7 @@ export function redactor({ rules }: Redaction, keyed: (text: string) => string):
   };
 }
 
-const maskedText = (payload: MaskedPayload): string => canonical(payload as unknown as Json);
+const maskedText = (payload: MaskedPayload): string => canonical(asJson(payload));
 
 /** Sections from which what has no section of its own follows. */
 const FOLLOWS_FROM: Readonly<Record<string, readonly string[]>> = {

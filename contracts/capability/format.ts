@@ -13,7 +13,7 @@ import {
 } from '#contracts/capability/encoding.ts';
 import { MalformedCapability } from '#contracts/capability/malformed.ts';
 import { isName, isSeconds } from '#contracts/capability/values.ts';
-import { MalformedJson, parseStrict, type Json, type JsonObject } from '#contracts/json.ts';
+import { asJson, type Json, type JsonObject, MalformedJson, parseStrict } from '#contracts/json.ts';
 
 export const CAPABILITY_VERSION = 4;
 /** Longest accepted capability in characters. */
@@ -91,8 +91,7 @@ function transportText(
   separators: Separators,
 ): string {
   const members: JsonObject = claimMembers(claims);
-  // A caveat is JSON by construction; its type only lacks an index signature.
-  if (caveats.length > 0) members['cav'] = caveats as unknown as Json[];
+  if (caveats.length > 0) members['cav'] = caveats.map(asJson);
   members['sig'] = Buffer.from(signature).toString('base64url');
   return encodeJson(members, dialect, separators);
 }

@@ -6,7 +6,7 @@ import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 
 import { type CompiledFacts, compileFactKeys, FactsDeclaration } from '#contracts/facts.ts';
-import { canonical, type Json, type JsonObject } from '#contracts/json.ts';
+import { asJson, canonical, type JsonObject } from '#contracts/json.ts';
 import { POLICY_ENTRYPOINTS, type PolicyRole } from '#contracts/policy.ts';
 import { sha256 } from '#contracts/record.ts';
 
@@ -62,7 +62,7 @@ const check = Compile(Bundle);
 
 /** Canonical bytes of a bundle and `sha256:<hex>` over them. */
 export function nameBundle(bundle: Bundle): NamedBundle {
-  const bytes = new TextEncoder().encode(canonical(bundle as unknown as Json));
+  const bytes = new TextEncoder().encode(canonical(asJson(bundle)));
   if (bytes.length > BUNDLE_LIMITS.bytes) {
     throw new PolicyBundleError('malformed', `a bundle has at most ${BUNDLE_LIMITS.bytes} bytes`);
   }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 
 import type { ApprovalEventValue, ApprovalLeaf } from '#contracts/approval.ts';
 import { asApprovalId, type DecisionId, type TenantId, uuid7 } from '#contracts/ids.ts';
-import { canonical, type Json } from '#contracts/json.ts';
+import { asJson, canonical } from '#contracts/json.ts';
 import { sealPayload } from '#contracts/record.ts';
 import type { ApprovalEvent } from '#contracts/subjects.ts';
 
@@ -51,10 +51,8 @@ export function eventOf(
     tier: told === undefined || tier === undefined ? null : { index: tier, ...told },
     use: use ?? null,
   };
-  const { payload, commitments } = sealPayload(
-    { value: canonical(value as unknown as Json) }, // of JSON types only, by its schema
-    {},
-    () => randomBytes(SALT_BYTES).toString('hex'),
+  const { payload, commitments } = sealPayload({ value: canonical(asJson(value)) }, {}, () =>
+    randomBytes(SALT_BYTES).toString('hex'),
   );
   const leaf: ApprovalLeaf = {
     approval_id: asApprovalId(of.id),

@@ -13,7 +13,7 @@ import { APPROVAL_TTL_S, type ApprovalSummary, bindingOf } from '#contracts/appr
 import { callHash, principalDigest } from '#contracts/call-hash.ts';
 import { DecisionLeaf } from '#contracts/decision.ts';
 import type { ApprovalId, DecisionId, TenantId } from '#contracts/ids.ts';
-import { canonical, type Json, type JsonObject } from '#contracts/json.ts';
+import { asJson, canonical, type JsonObject } from '#contracts/json.ts';
 import { payloadFault } from '#contracts/payload.ts';
 import { type ApprovalRequest, PolicyInput } from '#contracts/policy.ts';
 import { type RecordLines, sha256 } from '#contracts/record.ts';
@@ -143,7 +143,7 @@ function exactCall(leaf: DecisionLeaf, payload: HeldPayload, args: JsonObject): 
       definitionHash: evidence.definition_hash,
       argsHash: sha256(canonical(args)),
     }),
-    principal: canonical(input.principal as unknown as Json), // of JSON types only, by its schema
+    principal: canonical(asJson(input.principal)),
   };
 }
 

@@ -8,7 +8,7 @@ import { bodyText, parseEntry } from '#contracts/chain.ts';
 import type { Operator } from '#contracts/control.ts';
 import type { ApprovalItem, ApprovalPreview, EarlierCall } from '#contracts/held.ts';
 import type { TenantId } from '#contracts/ids.ts';
-import { canonical, type Json } from '#contracts/json.ts';
+import { asJson, canonical } from '#contracts/json.ts';
 import { sha256 } from '#contracts/record.ts';
 import { inTransaction } from '#host/database.ts';
 
@@ -126,7 +126,7 @@ function digestOf({ binding }: Row, preview: Omit<ApprovalPreview, 'shown'>): st
     missing: _missing,
     ...shown
   } = preview;
-  return sha256(canonical({ ...shown, binding } as unknown as Json)); // of JSON types only, by its schema
+  return sha256(canonical(asJson({ ...shown, binding })));
 }
 
 const EARLIER_MAX = 20;

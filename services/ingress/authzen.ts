@@ -20,7 +20,7 @@ import {
   UpstreamName,
   type WorkerAnswer,
 } from '#contracts/call.ts';
-import type { JsonObject } from '#contracts/json.ts';
+import { asJson } from '#contracts/json.ts';
 import { publicReason, reasonSpec } from '#contracts/reasons.ts';
 
 import { argumentsText } from './decisions.ts';
@@ -110,7 +110,7 @@ function callOf(request: FastifyRequest, evaluation: Evaluation): Call {
     client: clientOf(request),
     ...traceparentOf(request),
     // All of it from a body that the strict parser made.
-    args: argumentsText({ subject, action, resource, context } as unknown as JsonObject),
+    args: argumentsText(asJson({ subject, action, resource, context })),
     deadlineMs: DEADLINE_DEFAULT_MS,
   };
 }

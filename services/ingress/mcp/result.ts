@@ -2,7 +2,7 @@
  * What a model is told when its call did not run. A tool result and no error: errors of JSON-RPC end at the client,
  * and only what the model reads can change what it does next.
  */
-import type { JsonObject } from '#contracts/json.ts';
+import { asJson, type JsonObject } from '#contracts/json.ts';
 import { publicReason, type Reason } from '#contracts/reasons.ts';
 
 import { type Decided, recordedOf } from '../decisions.ts';
@@ -15,7 +15,7 @@ export const DECISION_KEY = 'countersign/decision';
 
 /** A decision as data: the answer of POST /v1/decisions. The receipt of an allow is for the tool server that runs it. */
 export const decisionData = (answer: Decided, seal: Seal): JsonObject => ({
-  ...(answer.body as unknown as JsonObject), // came as JSON
+  ...asJson(answer.body),
   ...(answer.repeated ? { repeated: true } : {}),
   recorded: { ...recordedOf(answer, seal) },
   ...(answer.receipt === undefined || answer.body.verdict === 'allow'

@@ -17,7 +17,10 @@ import { parseWitnessPolicy, type WitnessPolicy } from '#contracts/witness-polic
 import { openCheckpoint } from '#contracts/witnessed.ts';
 import type { Files } from '#test/support/owned-log.ts';
 import { secondVerifier } from '#test/support/second-verifier.ts';
-import { FILES, HONEST, OWNER, past, verify } from '#test/support/tampering.ts';
+import { FILES } from '#test/support/tampering/files.ts';
+import { HONEST } from '#test/support/tampering/honest.ts';
+import { OWNER } from '#test/support/tampering/owner.ts';
+import { past, verify } from '#test/support/tampering/past.ts';
 
 const run = promisify(execFile);
 const second = await secondVerifier();

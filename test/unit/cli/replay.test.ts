@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { NotReplayable, replayDecision } from '#cli/replay.ts';
 import { callHash } from '#contracts/call-hash.ts';
 import type { CheckEvidence, DecisionLeaf } from '#contracts/decision.ts';
-import { canonical, type Json } from '#contracts/json.ts';
+import { asJson, canonical } from '#contracts/json.ts';
 import type { PolicyOutput } from '#contracts/policy.ts';
 import { sealPayload, sha256 } from '#contracts/record.ts';
 import type { PolicyAnswer } from '#policies/engine/judge.ts';
@@ -41,7 +41,7 @@ function record({
   const definitionHash = '';
   const { payload, commitments } = sealPayload(
     {
-      evidence: canonical({ checks, definition_hash: definitionHash, output } as unknown as Json),
+      evidence: canonical(asJson({ checks, definition_hash: definitionHash, output })),
       input: canonical({ call: { arguments: {}, tool } }),
     },
     {

@@ -156,7 +156,7 @@ describe('what does not hold', () => {
       const checked = checkRecordProof(changed, policy('both'));
       if (checked.holds) expect([at, checked.row]).toEqual([at, row]);
     }
-  });
+  }, 120_000);
 });
 
 test.each([

@@ -1,4 +1,4 @@
-// What can be done to evidence (test/support/tampering.ts): each is told, by its kind, against one earlier witnessed
+// What can be done to evidence (test/support/tampering/): each is told, by its kind, against one earlier witnessed
 // checkpoint. And nothing is told of histories that are honest.
 
 import { randomBytes } from 'node:crypto';
@@ -11,20 +11,11 @@ import { NOTE_ED25519, showVerifierKey, verifierKeyOf } from '#contracts/note.ts
 import { verifyExport } from '#contracts/verify-export.ts';
 import { filesOf } from '#test/support/owned-log.ts';
 import { runs } from '#test/support/runs.ts';
-import {
-  AT,
-  FILES,
-  HONEST,
-  OWNER,
-  past,
-  rowsOf,
-  said,
-  verify,
-  whole,
-  withLeaf,
-  withManifest,
-  withRow,
-} from '#test/support/tampering.ts';
+import { AT, rowsOf, withLeaf, withManifest, withRow } from '#test/support/tampering/changes.ts';
+import { FILES } from '#test/support/tampering/files.ts';
+import { HONEST } from '#test/support/tampering/honest.ts';
+import { OWNER } from '#test/support/tampering/owner.ts';
+import { past, said, verify, whole } from '#test/support/tampering/past.ts';
 
 /** For whoever changes files only. The owner changes the log itself, so each of his tests makes one. */
 const p = past();
