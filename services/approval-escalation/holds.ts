@@ -109,8 +109,9 @@ async function store(parts: HoldParts, lines: RecordLines): Promise<string> {
     const other = async (row: Row) => (row.id === hold.id ? undefined : 'attached');
     await take(parts, place, { is: 'strand' }, other);
   }
-  await take(parts, place, { is: 'look' });
-  await tellOrLater(parts, place);
+  const looked = await take(parts, place, { is: 'look' });
+  const told = looked !== undefined && 'became' in looked && looked.became === 'changed';
+  if (!told) await tellOrLater(parts, place);
   if (taken !== 'known') await parts.reconsider(hold.tenant, hold.id);
   return '';
 }
