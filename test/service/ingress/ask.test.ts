@@ -1,7 +1,7 @@
 // The way of a call to a worker and back: every way it can fail is a refusal of its own, in time, and no allow counts
 // that nobody waited for.
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 
 import type { CallLines, WorkerAnswer } from '#contracts/call.ts';
 
@@ -9,6 +9,7 @@ import { type Asking, createAsk, type Question } from '../../../services/ingress
 import {
   allowAll,
   allowed,
+  type Handle,
   identity,
   startIngress,
   type TestIngress,
@@ -18,12 +19,22 @@ import {
 let world: TestIngress;
 let asking: Asking;
 let strays: number;
-beforeEach(async () => {
+const standIns: { readonly stop: () => Promise<void> }[] = [];
+beforeAll(async () => {
   world = await startIngress();
+});
+afterAll(() => world.close());
+beforeEach(async () => {
   strays = 0;
   asking = createAsk(await world.ingressBus(), { inFlightMax: 200, onStray: () => strays++ });
 });
-afterEach(() => world.close());
+afterEach(async () => {
+  await asking.close();
+  for (const standIn of standIns.splice(0)) await standIn.stop();
+});
+
+/** A worker until the end of the test. */
+const standIn = async (handle: Handle) => void standIns.push(await world.standIn(handle));
 
 const question = (more: Partial<Question> = {}): Question => ({
   ask: 'decide',
@@ -49,7 +60,7 @@ const times = <T>(count: number, value: T): T[] => Array.from({ length: count },
 describe('a call', () => {
   it('reaches a worker whole and gets its answer', async () => {
     const seen: CallLines[] = [];
-    await world.standIn((calls, say) => {
+    await standIn((calls, say) => {
       seen.push(...calls);
       allowAll(calls, say);
     });
@@ -77,7 +88,7 @@ describe('a call', () => {
 
   it('is refused when its answer does not come in time, and the late answer counts for nothing', async () => {
     const held: (() => void)[] = [];
-    await world.standIn((calls, say) =>
+    await standIn((calls, say) =>
       held.push(() => say(calls.map(({ envelope }) => allowed(envelope)))),
     );
     expect(await askFor({ deadlineMs: 50 })).toBe('service.timeout');
@@ -98,13 +109,13 @@ describe('a call', () => {
           handle(message);
         }),
     });
-    await world.standIn(allowAll);
+    await standIn(allowAll);
     expect(outcome(await late.ask(question({ deadlineMs: 80 })))).toBe('service.timeout');
     await late.close();
   });
 
   it('that was answered is not touched by garbage for the rest of its message', async () => {
-    await world.standIn((calls, say) => {
+    await standIn((calls, say) => {
       say(calls.slice(0, 1).map(({ envelope }) => allowed(envelope)));
       say('garbage');
     });
@@ -119,12 +130,12 @@ describe('a call', () => {
     ['with a code of nobody', '{"n":0,"kind":"refused","code":"made.up","proven":true}\n'],
     ['that is empty', ''],
   ])('with an answer %s is refused at once', async (_name, bytes) => {
-    await world.standIn((_, say) => say(bytes));
+    await standIn((_, say) => say(bytes));
     expect(await askMany(3)).toEqual(times(3, 'service.malformed_answer'));
   });
 
   it('is answered once, by the first answer', async () => {
-    await world.standIn((calls, say) => {
+    await standIn((calls, say) => {
       const answer = (verdict: 'allow' | 'block') =>
         calls.map(({ envelope }) => allowed(envelope, { verdict }));
       say(answer('block'));
@@ -135,7 +146,7 @@ describe('a call', () => {
   });
 
   it('is not answered by an answer to an unknown number', async () => {
-    await world.standIn((_, say) => say([allowed({ n: 4_711 })]));
+    await standIn((_, say) => say([allowed({ n: 4_711 })]));
     expect(await askFor({ deadlineMs: 100 })).toBe('service.timeout');
     expect(strays).toBe(1);
   });
@@ -144,7 +155,7 @@ describe('a call', () => {
 describe('calls of one turn', () => {
   it('travel in one message for each tenant, at most 16 in one', async () => {
     const sizes: Record<string, number[]> = {};
-    await world.standIn((calls, say) => {
+    await standIn((calls, say) => {
       (sizes[calls[0]?.envelope.tenant ?? ''] ??= []).push(calls.length);
       say(calls.map(({ envelope }) => allowed(envelope)));
     });
@@ -156,7 +167,7 @@ describe('calls of one turn', () => {
 
   it('that are large travel in several', async () => {
     const sizes: number[] = [];
-    await world.standIn((calls, say) => {
+    await standIn((calls, say) => {
       sizes.push(calls.length);
       say(calls.map(({ envelope }) => allowed(envelope)));
     });
@@ -168,7 +179,7 @@ describe('calls of one turn', () => {
   it('are told apart when answers come grouped across messages and backwards', async () => {
     const waiting: { n: number; tool: string }[] = [];
     const replies: ((answers: readonly WorkerAnswer[]) => void)[] = [];
-    await world.standIn((calls, say) => {
+    await standIn((calls, say) => {
       replies.push(say);
       waiting.push(...calls.map(({ envelope: { n, tool } }) => ({ n, tool })));
       if (waiting.length < 70) return;
@@ -185,7 +196,7 @@ describe('calls of one turn', () => {
 
   it('beyond the bound are refused at once, and a tenant has at most half of it', async () => {
     const say: (() => void)[] = [];
-    await world.standIn((calls, answer) =>
+    await standIn((calls, answer) =>
       say.push(() => answer(calls.map(({ envelope }) => allowed(envelope)))),
     );
     const first = askMany(150);
@@ -200,43 +211,39 @@ describe('calls of one turn', () => {
   });
 });
 
-describe('the broker', () => {
-  it('killed refuses at once, also what waits; back, it serves within about a second', async () => {
-    await world.standIn(() => undefined);
-    const waiting = askFor({ deadlineMs: 10_000 });
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    await world.nats.kill();
-    expect(await waiting).toBe('service.bus_away');
-    expect(await askFor()).toBe('service.bus_away');
-    await world.nats.restart();
-    // No worker answers in this test: to hear that is to be back.
-    await expect
-      .poll(() => askFor({ deadlineMs: 200 }), { interval: 20, timeout: 2_000 })
-      .not.toBe('service.bus_away');
-  });
-
-  it('gives replicas answers of their own although they share a user', async () => {
-    const other = createAsk(await world.ingressBus());
-    await world.standIn((calls, say) =>
-      say(calls.map(({ envelope }) => allowed(envelope, { agent: envelope.tool }))),
-    );
-    const agents = await Promise.all([
-      asking.ask(question({ tool: 'one' })),
-      other.ask(question({ tool: 'two' })),
-    ]);
-    expect(agents.map((answer) => answer.kind === 'decided' && answer.agent)).toEqual([
-      'one',
-      'two',
-    ]);
-    await other.close();
-  });
+it('replicas get answers of their own although they share a user', async () => {
+  const other = createAsk(await world.ingressBus());
+  await standIn((calls, say) =>
+    say(calls.map(({ envelope }) => allowed(envelope, { agent: envelope.tool }))),
+  );
+  const agents = await Promise.all([
+    asking.ask(question({ tool: 'one' })),
+    other.ask(question({ tool: 'two' })),
+  ]);
+  expect(agents.map((answer) => answer.kind === 'decided' && answer.agent)).toEqual(['one', 'two']);
+  await other.close();
 });
 
-describe('close', () => {
-  it('refuses what waits and what comes', async () => {
-    await world.standIn(() => undefined);
-    const waiting = askFor();
-    await asking.close();
-    expect([await waiting, await askFor()]).toEqual(times(2, 'service.bus_away'));
-  });
+it('closing refuses what waits and what comes', async () => {
+  const closing = createAsk(await world.ingressBus());
+  await standIn(() => undefined);
+  const waiting = closing.ask(question());
+  await closing.close();
+  const answers = [await waiting, await closing.ask(question())];
+  expect(answers.map(outcome)).toEqual(times(2, 'service.bus_away'));
+});
+
+// The last one: the connections of the world need a moment to be back.
+it('a broker that was killed refuses at once, also what waits; back, it serves within about a second', async () => {
+  await standIn(() => undefined);
+  const waiting = askFor({ deadlineMs: 10_000 });
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await world.nats.kill();
+  expect(await waiting).toBe('service.bus_away');
+  expect(await askFor()).toBe('service.bus_away');
+  await world.nats.restart();
+  // No worker answers in this test: to hear that is to be back.
+  await expect
+    .poll(() => askFor({ deadlineMs: 200 }), { interval: 20, timeout: 2_000 })
+    .not.toBe('service.bus_away');
 });

@@ -1,29 +1,12 @@
 // What a person gets to see who knows no verb, or mistypes one.
 
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
-import { main } from '#cli/main.ts';
-
-async function run(...args: readonly string[]) {
-  const said = { out: '', err: '' };
-  const keep = (stream: 'out' | 'err') => (text: unknown) => {
-    said[stream] += String(text);
-    return true;
-  };
-  const out = vi.spyOn(process.stdout, 'write').mockImplementation(keep('out'));
-  const err = vi.spyOn(process.stderr, 'write').mockImplementation(keep('err'));
-  vi.stubEnv('NO_COLOR', '1');
-  const code = await main(args).finally(() => {
-    out.mockRestore();
-    err.mockRestore();
-    vi.unstubAllEnvs();
-  });
-  return { code, ...said };
-}
+import { runVerb } from '#test/support/run-verb.ts';
 
 describe('--help', () => {
   it('has each verb once, under its purpose, in a line that fits a terminal', async () => {
-    const { code, out } = await run('--help');
+    const { code, out } = await runVerb('--help');
     expect(code).toBe(0);
     const verbs = out.slice(out.indexOf('Run it here:'), out.indexOf('Examples:'));
     const lines = verbs.split('\n').filter((line) => line.startsWith('  '));
@@ -36,7 +19,7 @@ describe('--help', () => {
   });
 
   it('says what each exit code means', async () => {
-    const { out } = await run('--help');
+    const { out } = await runVerb('--help');
     expect([...out.matchAll(/^ {2}(\d) {2}/gm)].map(([, code]) => code)).toEqual([
       '0',
       '1',
@@ -76,7 +59,7 @@ describe('what is wrong is told with the help that mends it', () => {
     ],
   ];
   it.each(cases)('%s', async (_name, args, message, help) => {
-    expect(await run(...args)).toEqual({
+    expect(await runVerb(...args)).toEqual({
       code: 2,
       out: '',
       err: `error: ${message}\n  next: ./countersign ${help}\n`,

@@ -7,6 +7,7 @@ import { Command } from 'commander';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { CHECKOUT } from '#cli/local/places.ts';
+import { runVerb } from '#test/support/run-verb.ts';
 
 const COMMANDS = join(CHECKOUT, 'cli', 'commands');
 
@@ -27,12 +28,6 @@ function* verbsOf(command: Command, path: string): Generator<readonly [string, C
   }
 }
 
-function helpOf(verb: Command): string {
-  let help = '';
-  verb.configureOutput({ writeOut: (text) => void (help += text) }).outputHelp();
-  return help;
-}
-
 describe('each verb', () => {
   it('is there', () => {
     const words = [...verbsOf(program, '')].map(([path]) => path);
@@ -40,11 +35,16 @@ describe('each verb', () => {
       expect(words).toContain(expected);
   });
 
-  it('shows a complete example of itself', () => {
-    for (const [path, verb] of verbsOf(program, '')) {
-      const help = helpOf(verb);
+  it('shows a complete example of itself', async () => {
+    for (const [path] of verbsOf(program, '')) {
+      const { code, out } = await runVerb(...path.split(' '), '--help');
+      const examples = out.slice(out.indexOf('\nExamples:\n'));
       const shown = [`./countersign ${path}`, `npm run ${path}`, `npm ${path}`];
-      expect([path, shown.some((example) => help.includes(example))]).toEqual([path, true]);
+      expect([path, code, shown.some((example) => examples.includes(example))]).toEqual([
+        path,
+        0,
+        true,
+      ]);
     }
   });
 
