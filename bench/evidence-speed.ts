@@ -13,6 +13,7 @@ import pg from 'pg';
 import { seedDemo } from '#cli/demo/seed.ts';
 import { CHECKOUT, placesIn } from '#cli/local/places.ts';
 import { type RunningSystem, startSystem } from '#cli/local/system.ts';
+import { readAtRest } from '#host/at-rest.ts';
 
 import { append } from '../services/audit-chainer/append.ts';
 import type { Candidate } from '../services/audit-chainer/candidate.ts';
@@ -192,6 +193,7 @@ async function fill({ dir, database, rows, log }: Bench): Promise<Line[]> {
     'utf8',
   );
   const pool = new pg.Pool({ connectionString: url.trim(), max: 1 });
+  const atRest = readAtRest(join(placesIn(dir).secrets, 'at-rest-keys.json'));
   const from = Date.now() - rows;
   let appendMs = 0;
   let before: Candidate | undefined;
@@ -207,7 +209,7 @@ async function fill({ dir, database, rows, log }: Bench): Promise<Line[]> {
     madeMs += performance.now() - making;
     const appending = performance.now();
     // As the chainer appends what is delivered for the first time.
-    await append(pool, batch, { presumedNew: true });
+    await append({ pool, atRest }, batch, { presumedNew: true });
     appendMs += performance.now() - appending;
     const done = n + batch.length;
     if (done % TELL_ROWS === 0)

@@ -7,9 +7,11 @@ import type { Command } from 'commander';
 import { readToken } from '#cli/client.ts';
 import { placesIn, systemFolder } from '#cli/local/places.ts';
 import { rebuildControl, type Rebuilt, rebuildSearch } from '#cli/local/rebuild.ts';
+import { resealPayloads } from '#cli/local/reseal.ts';
 import { readState } from '#cli/local/run-state.ts';
 import { CliError, EXIT, paint, print, printJson } from '#cli/output.ts';
 import { addVerb } from '#cli/verb.ts';
+import { readAtRest } from '#host/at-rest.ts';
 import { connectBus } from '#host/nats.ts';
 
 export function register(program: Command): void {
@@ -17,7 +19,8 @@ export function register(program: Command): void {
     short: 'Compare what is derived with the record, and make it again.',
     summary:
       'Compare the search index and the state that workers watch with the record in Postgres, tell what differs, and ' +
-      'make it again. Needs the running local system and disturbs nothing. Exit code 1 when something differed.',
+      'make it again; seal payloads anew that stand under an older key. Needs the running local system and disturbs ' +
+      'nothing. Exit code 1 when something differed.',
     examples: [
       ['./countersign rebuild --check', 'only tell'],
       ['./countersign rebuild', 'and make it right; a second run finds nothing'],
@@ -46,7 +49,12 @@ async function rebuild(options: { readonly json?: true; readonly check?: true })
   });
   let results: readonly Rebuilt[];
   try {
-    results = [await rebuildSearch(database, repair), await rebuildControl(bus, database, repair)];
+    const atRest = readAtRest(join(secrets, 'at-rest-keys.json'));
+    results = [
+      await rebuildSearch(database, repair),
+      await rebuildControl(bus, { url: database, atRest }, repair),
+      await resealPayloads(database, atRest, repair),
+    ];
   } finally {
     await bus.close();
   }

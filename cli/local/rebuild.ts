@@ -10,6 +10,7 @@ import { readChange } from '#contracts/change.ts';
 import { CONTROL_KEYS, type ControlEntry } from '#contracts/control.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import { searchTerms } from '#contracts/search.ts';
+import { type AtRest, payloadPlace } from '#host/at-rest.ts';
 import type { Bus, KV } from '#host/nats.ts';
 
 import { effectsOf, entryAfter } from '../../services/admin/apply.ts';
@@ -202,12 +203,23 @@ interface ControlRow {
   readonly payload: string | null;
 }
 
+interface StoredControlRow extends Record<
+  'source' | 'tenant' | 'sequence' | 'at' | 'entry',
+  string
+> {
+  readonly body: Buffer | null;
+}
+
 /**
  * The state in bucket `control`, and the minted roots in `keyed`, from the changes in all chains. Only those of the
  * stream that there is: with another one, sequences begin anew, and a backup is the way.
  * @throws CliError when the bucket belongs to another stream
  */
-export async function rebuildControl(bus: Bus, url: string, repair: boolean): Promise<Rebuilt> {
+export async function rebuildControl(
+  bus: Bus,
+  { url, atRest }: { readonly url: string; readonly atRest: AtRest },
+  repair: boolean,
+): Promise<Rebuilt> {
   const count = new Count('control');
   const control = await bus.bucket('control');
   const keyed = await bus.bucket('keyed');
@@ -220,7 +232,7 @@ export async function rebuildControl(bus: Bus, url: string, repair: boolean): Pr
   }
   const state = new Map<string, ControlEntry>();
   const minted = new Map<string, unknown>();
-  for (const { sequence, at, entry, payload } of await controlRows(url, epoch)) {
+  for (const { sequence, at, entry, payload } of await controlRows(url, epoch, atRest)) {
     count.looked += 1;
     const read = readChange({ leaf: bodyText(entry), payload: payload ?? '' });
     if (read.is === 'unknown' || read.is === 'unreadable') count.unreadable += 1;
@@ -242,17 +254,22 @@ export async function rebuildControl(bus: Bus, url: string, repair: boolean): Pr
   return count;
 }
 
-async function controlRows(url: string, epoch: string): Promise<ControlRow[]> {
+async function controlRows(url: string, epoch: string, atRest: AtRest): Promise<ControlRow[]> {
   const client = new pg.Client({ connectionString: url });
   await client.connect();
   try {
-    const { rows } = await client.query<Record<'sequence' | 'at', string> & ControlRow>(
-      `select c.source_sequence as sequence, c.at, c.entry, p.body as payload
+    const { rows } = await client.query<StoredControlRow>(
+      `select c.source_sequence as source, c.tenant, c.sequence, c.at, c.entry, p.body
        from chain_rows c left join payloads p using (tenant, sequence)
        where c.source_stream = 'CONTROL' and c.source_epoch = $1 order by c.source_sequence`,
       [epoch],
     );
-    return rows.map((row) => ({ ...row, sequence: Number(row.sequence), at: Number(row.at) }));
+    return rows.map(({ source, tenant, sequence, at, entry, body }) => ({
+      sequence: Number(source),
+      at: Number(at),
+      entry,
+      payload: body && atRest.open(body, payloadPlace(tenant, Number(sequence))),
+    }));
   } finally {
     await client.end();
   }

@@ -47,6 +47,7 @@ export interface Secrets {
   /** Writes and names the file with the MAC keys of these writers, for the process `reader`. */
   readonly macKeysFile: (reader: string, writers: readonly string[]) => string;
   readonly capabilityKeysFile: string;
+  readonly atRestKeysFile: string;
   readonly sealKeyFile: string;
   /** Key that signs checkpoints; its name is the origin of this system's log. */
   readonly logKeyFile: string;
@@ -102,7 +103,8 @@ export function makeSecrets(folder: string): Secrets {
   const macKeys = new Map(
     WRITERS.map((writer) => [writer, keepPrivate(below('mac', `${writer}.key`), randomKey)]),
   );
-  keepPrivate(below('capability-keys.json'), () => JSON.stringify([randomKey()]));
+  for (const keys of ['capability-keys.json', 'at-rest-keys.json'])
+    keepPrivate(below(keys), () => JSON.stringify([randomKey()]));
   const upstreamTokenFile = below('upstreams', 'demo', 'shop.token');
   const keys = ['seal.key', 'pseudonym.key', 'sign-in.key'].map((name) => below(name));
   for (const file of [...keys, upstreamTokenFile]) keepPrivate(file, randomKey);
@@ -123,6 +125,7 @@ export function makeSecrets(folder: string): Secrets {
       return file;
     },
     capabilityKeysFile: below('capability-keys.json'),
+    atRestKeysFile: below('at-rest-keys.json'),
     sealKeyFile: below('seal.key'),
     signInKeyFile: below('sign-in.key'),
     pseudonymKeyFile: below('pseudonym.key'),

@@ -13,6 +13,7 @@ import {
   parseEntry,
   showHash,
 } from '#contracts/chain.ts';
+import { AlteredContent, type AtRest, payloadPlace } from '#host/at-rest.ts';
 
 import type { Place } from './audit-query.ts';
 import { searchRows, sequencesAbout, type Wanted } from './audit-search.ts';
@@ -35,7 +36,8 @@ export interface AuditTables {
     entry: string;
     hash: Uint8Array;
   };
-  payloads: { tenant: string; sequence: number; body: string };
+  /** Sealed. */
+  payloads: { tenant: string; sequence: number; body: Uint8Array };
   heads: { tenant: string; sequence: number; hash: Uint8Array };
   payload_erasures: { tenant: string; sequence: number; order_id: string; at: number };
 }
@@ -94,7 +96,9 @@ export interface AuditReads {
 
 const NO_ROWS: AuditHead = { sequence: 0, hash: showHash(new Uint8Array(32)) };
 
-export function auditReads(database: Kysely<AuditTables>): AuditReads {
+export function auditReads(database: Kysely<AuditTables>, atRest: AtRest): AuditReads {
+  const readRow = rowReader(atRest);
+  const rowsAt = rowsReader(readRow);
   const within = <T>(tenant: string, read: (tx: Transaction<AuditTables>) => Promise<T>) =>
     database
       .transaction()
@@ -159,26 +163,28 @@ export function auditReads(database: Kysely<AuditTables>): AuditReads {
   };
 }
 
-/** Rows by their sequences, in this order. */
-async function rowsAt(
-  tx: Transaction<AuditTables>,
-  {
-    tenant,
-    sequences,
-    payloads,
-  }: {
-    readonly tenant: string;
-    readonly sequences: readonly number[];
-    readonly payloads: boolean;
-  },
-): Promise<ReadRow[]> {
-  const rows = await rowsWith(tx, payloads)
-    .where('c.tenant', '=', tenant)
-    .where('c.sequence', '=', sql<number>`any(${sequences})`)
-    .execute();
-  const read = new Map(rows.map((row) => [row.sequence, readRow(row)]));
-  return sequences.flatMap((sequence) => read.get(sequence) ?? []);
-}
+/** Reads rows by their sequences, in this order. */
+const rowsReader =
+  (readRow: RowReader) =>
+  async (
+    tx: Transaction<AuditTables>,
+    {
+      tenant,
+      sequences,
+      payloads,
+    }: {
+      readonly tenant: string;
+      readonly sequences: readonly number[];
+      readonly payloads: boolean;
+    },
+  ): Promise<ReadRow[]> => {
+    const rows = await rowsWith(tx, payloads)
+      .where('c.tenant', '=', tenant)
+      .where('c.sequence', '=', sql<number>`any(${sequences})`)
+      .execute();
+    const read = new Map(rows.map((row) => [row.sequence, readRow(row)]));
+    return sequences.flatMap((sequence) => read.get(sequence) ?? []);
+  };
 
 const rowsWith = (tx: Transaction<AuditTables>, payloads: boolean) =>
   tx
@@ -199,14 +205,33 @@ const rowsWith = (tx: Transaction<AuditTables>, payloads: boolean) =>
     .select(['p.body as payload', sql<boolean>`e.order_id is not null`.as('erased')]);
 
 type Stored = AuditTables['chain_rows'] & {
-  readonly payload: string | null;
+  readonly payload: Uint8Array | null;
   readonly erased: boolean;
 };
 
-function readRow(stored: Stored): ReadRow {
-  const { entry: text, payload, erased } = stored;
-  const hash = showHash(stored.hash);
-  return { place: stored.sequence, entry: text, hash, payload, erased, row: shown(stored, hash) };
+type RowReader = (stored: Stored) => ReadRow;
+
+const rowReader =
+  (atRest: AtRest): RowReader =>
+  (stored) => {
+    const { entry: text, tenant, sequence, erased } = stored;
+    const payload = stored.payload && openPayload(atRest, stored.payload, { tenant, sequence });
+    const hash = showHash(stored.hash);
+    return { place: sequence, entry: text, hash, payload, erased, row: shown(stored, hash) };
+  };
+
+/** The text of a payload. One that was altered is '', which no leaf commits to: whoever verifies hears of it. @throws UnknownKey */
+export function openPayload(
+  atRest: AtRest,
+  sealed: Uint8Array,
+  { tenant, sequence }: { readonly tenant: string; readonly sequence: number },
+): string {
+  try {
+    return atRest.open(sealed, payloadPlace(tenant, sequence));
+  } catch (error) {
+    if (error instanceof AlteredContent) return '';
+    throw error;
+  }
 }
 
 /** What the entry says. One that cannot be read is shown by its columns and marked. */

@@ -10,6 +10,7 @@ import {
 import { chainVerifier } from '#contracts/chain.ts';
 import { type CommittingLeaf, payloadFault } from '#contracts/payload.ts';
 import { parseMasked } from '#contracts/redaction.ts';
+import { UnknownKey } from '#host/at-rest.ts';
 
 import { type Handlers, mount } from './app.ts';
 import { cursorOf, readFlag, readNumber, readPlace, readWanted } from './audit-query.ts';
@@ -48,7 +49,8 @@ function guarded(
       return await read(reads);
     } catch (cause) {
       warn({ err: cause }, 'the audit database does not answer');
-      throw new AdminError('audit.unavailable', '', { cause });
+      const detail = cause instanceof UnknownKey ? cause.message : '';
+      throw new AdminError('audit.unavailable', detail, { cause });
     }
   };
   return {

@@ -1,7 +1,7 @@
 /** Configuration of admin. */
 import { type Static, Type } from 'typebox';
 
-import { HostConfig, Port, SecretFile } from '#host/config.ts';
+import { AT_REST_KEYS, HostConfig, Port, SecretFile } from '#host/config.ts';
 
 export const AdminConfig = Type.Object({
   ...HostConfig,
@@ -20,6 +20,10 @@ export const AdminConfig = Type.Object({
     default: '',
     description:
       'File with the database URL of the role that reads the audit tables. Without it only reads of the audit trail are away.',
+  }),
+  COUNTERSIGN_AT_REST_KEYS_FILE: Type.String({
+    default: '',
+    description: `${AT_REST_KEYS} Needed with a database.`,
   }),
   COUNTERSIGN_BOOTSTRAP_OPERATORS_FILE: Type.String({
     default: '',

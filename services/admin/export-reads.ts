@@ -13,6 +13,7 @@ import {
   type LeafProof,
 } from '#contracts/export.ts';
 import type { TenantId } from '#contracts/ids.ts';
+import type { AtRest } from '#host/at-rest.ts';
 import { inTransaction } from '#host/database.ts';
 import {
   consistencyProof,
@@ -22,6 +23,7 @@ import {
   leafIndex,
 } from '#host/tree-store.ts';
 
+import { openPayload } from './audit-reads.ts';
 import { newestWitnessed } from './proof-reads.ts';
 
 export interface ExportAsked {
@@ -45,7 +47,7 @@ export interface ExportReads {
 
 const PAGE_ROWS = 500;
 
-export function exportReads(pool: pg.Pool): ExportReads {
+export function exportReads(pool: pg.Pool, atRest: AtRest): ExportReads {
   const reading = async <T>(tenant: string, read: (database: Database) => Promise<T>) =>
     inTransaction(pool, async (client) => {
       await client.query('set transaction isolation level repeatable read, read only');
@@ -59,7 +61,9 @@ export function exportReads(pool: pg.Pool): ExportReads {
       let from = Math.max(after, first - 1);
       while (from < last) {
         const through = from;
-        const page = await reading(tenant, async (database) => pageOf(database, header, through));
+        const page = await reading(tenant, async (database) =>
+          pageOf(database, { header, atRest, after: through }),
+        );
         yield* page.rows;
         from = page.through;
       }
@@ -158,18 +162,21 @@ interface PageRow {
   readonly sequence: number;
   readonly entry: string;
   readonly hash: Uint8Array;
-  readonly payload: string | null;
+  readonly payload: Uint8Array | null;
 }
 
 async function pageOf(
   database: Database,
-  header: ExportHeader,
-  after: number,
+  {
+    header,
+    atRest,
+    after,
+  }: { readonly header: ExportHeader; readonly atRest: AtRest; readonly after: number },
 ): Promise<{ readonly rows: readonly ExportRow[]; readonly through: number }> {
   const { tenant, last, filters, payloads, completeness } = header;
   const selection = completeness === 'selection';
   const { rows } = await database.query<PageRow>(
-    `select c.sequence, c.entry, c.hash, ${payloads ? 'p.body' : 'null::text'} as payload
+    `select c.sequence, c.entry, c.hash, ${payloads ? 'p.body' : 'null::bytea'} as payload
      from chain_rows c
        ${payloads ? 'left join payloads p on p.tenant = c.tenant and p.sequence = c.sequence' : ''}
      where c.tenant = $1 and c.sequence > $2 and c.sequence <= $3
@@ -187,7 +194,7 @@ async function pageOf(
     ...(selection
       ? { prev: before.get(sequence - 1) ?? showHash(FIRST_PREV), proof: proofs[at] }
       : {}),
-    ...(payloads ? { payload } : {}),
+    ...(payloads ? { payload: payload && openPayload(atRest, payload, { tenant, sequence }) } : {}),
   }));
   return { rows: page, through };
 }

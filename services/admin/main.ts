@@ -3,6 +3,7 @@ import type pg from 'pg';
 
 import { CAPABILITY_KEYS_MAX } from '#contracts/capability.ts';
 import { revisionOf } from '#contracts/ids.ts';
+import { readAtRest } from '#host/at-rest.ts';
 import { readConfig } from '#host/config.ts';
 import { type ControlView, watchControl } from '#host/control-view.ts';
 import { watchDatabase } from '#host/database-watch.ts';
@@ -46,7 +47,7 @@ import { type Desk, openDesk } from './sign-in/desk.ts';
 import { webhookRoutes } from './webhooks.ts';
 
 /** Number of the newest migration that reads of the audit trail need. */
-const SCHEMA = 15;
+const SCHEMA = 19;
 const DATABASE_CONNECTIONS_MAX = 8;
 
 const STALE_MS = 5_000;
@@ -185,14 +186,15 @@ function deskOf(
 /** Reads of the chain. That they are away is told but makes nothing unready: changes need no database. */
 function openAudit(config: AdminConfig, log: Logger) {
   if (config.COUNTERSIGN_DATABASE_URL_FILE === '') return undefined;
+  const atRest = readAtRest(config.COUNTERSIGN_AT_REST_KEYS_FILE);
   const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, DATABASE_CONNECTIONS_MAX);
   const watch = watchDatabase(pool, SCHEMA, log);
   const database = openDatabase<AuditTables>(pool);
   return {
     pool,
-    reads: auditReads(database),
+    reads: auditReads(database, atRest),
     seen: seenReader(database),
-    exports: exportReads(pool),
+    exports: exportReads(pool, atRest),
     payloads: payloadReads(pool),
     proofs: proofReads(pool),
     fault: watch.fault,

@@ -10,12 +10,19 @@ import type pg from 'pg';
 import { entryHash, entryText } from '#contracts/chain.ts';
 import { PLATFORM } from '#contracts/ids.ts';
 import { bigintArray, byteaArray, intArray, textArray, utf8Array } from '#host/array-parameters.ts';
+import { type AtRest, payloadPlace } from '#host/at-rest.ts';
 import { inTransaction } from '#host/database.ts';
 
 import { alertAboutConflict, type Candidate } from './candidate.ts';
 import { keepOrders } from './payload-orders.ts';
 import { lookUp, type SortedOut, sortOut } from './sort-out.ts';
 import { type HandledMessages, keepHandled } from './spooled.ts';
+
+/** The database, and what seals the payloads that it keeps. */
+export interface ChainStore {
+  readonly pool: pg.Pool;
+  readonly atRest: AtRest;
+}
 
 /** What became of the candidates of one append. */
 export interface Appended {
@@ -43,12 +50,12 @@ export interface AppendOptions {
 
 /** Chains the candidates in their order. @throws the driver's error, with nothing appended */
 export async function append(
-  pool: pg.Pool,
+  { pool, atRest }: ChainStore,
   candidates: readonly Candidate[],
   { handled, presumedNew = false }: AppendOptions = {},
 ): Promise<Appended> {
   const appendAs = (sort: typeof sorted) =>
-    inTransaction(pool, (client) => appendIn(client, { candidates, handled, sort }));
+    inTransaction(pool, (client) => appendIn(client, { candidates, handled, sort, atRest }));
   if (!presumedNew) return appendAs(sorted);
   return appendAs(allFresh).catch((error: unknown) => {
     if (!isUniqueViolation(error)) throw error;
@@ -69,10 +76,12 @@ async function appendIn(
     candidates,
     handled,
     sort,
+    atRest,
   }: {
     readonly candidates: readonly Candidate[];
     readonly handled: HandledMessages | undefined;
     readonly sort: typeof sorted;
+    readonly atRest: AtRest;
   },
 ): Promise<Appended> {
   const heads = await lockHeads(client, candidates);
@@ -82,7 +91,7 @@ async function appendIn(
     for (const [tenant, head] of await lockHeads(client, alerts)) heads.set(tenant, head);
   }
   const fresh = [...records.fresh, ...(await sorted(client, alerts)).fresh];
-  if (fresh.length > 0) await insert(client, fresh, heads);
+  if (fresh.length > 0) await insert(client, fresh, { heads, atRest });
   if (handled !== undefined) await keepHandled(client, handled);
   return {
     rows: fresh.length,
@@ -122,11 +131,11 @@ interface Row extends Candidate {
 /** Rows of one statement: what it copies stays in the processor's caches, on both sides. */
 const STATEMENT_ROWS = 256;
 
-/** The next rows are hashed and packed here while the database works on those before. Moves the heads in `heads` too. */
+/** The next rows are hashed, sealed and packed here while the database works on those before. Moves the heads in `heads` too. */
 async function insert(
   client: pg.PoolClient,
   fresh: readonly Candidate[],
-  heads: Map<string, Head>,
+  { heads, atRest }: { readonly heads: Map<string, Head>; readonly atRest: AtRest },
 ): Promise<void> {
   const rows: Row[] = [];
   let inserted: Promise<unknown> = Promise.resolve();
@@ -134,7 +143,7 @@ async function insert(
     const portion = fresh
       .slice(from, from + STATEMENT_ROWS)
       .map((candidate) => link(candidate, heads));
-    const values = valuesOf(portion);
+    const values = valuesOf(portion, atRest);
     rows.push(...portion);
     await inserted;
     inserted = client.query({ ...INSERT, values });
@@ -168,7 +177,7 @@ const INSERT = {
         unnest($11::bigint[]), unnest($12::int[]), unnest($13::text[]), unnest($14::bytea[])
     ), contents as (
       insert into payloads (tenant, sequence, body)
-      select unnest($1::text[]), unnest($2::bigint[]), unnest($15::text[])
+      select unnest($1::text[]), unnest($2::bigint[]), unnest($15::bytea[])
     )
     insert into search_rows
       (tenant, sequence, kind, agent, verdict, at, person, tool, upstream, reason, mode, approval)
@@ -177,7 +186,7 @@ const INSERT = {
       unnest($20::text[]), unnest($21::text[])`,
 };
 
-const valuesOf = (rows: readonly Row[]): Buffer[] => [
+const valuesOf = (rows: readonly Row[], { seal }: AtRest): Buffer[] => [
   textArray(rows.map(({ tenant }) => tenant)),
   bigintArray(rows.map(({ sequence }) => sequence)),
   textArray(rows.map(({ kind }) => kind)),
@@ -192,7 +201,11 @@ const valuesOf = (rows: readonly Row[]): Buffer[] => [
   intArray(rows.map(({ source }) => source.index)),
   utf8Array(rows.map(({ entry }) => entry)),
   byteaArray(rows.map(({ hash }) => hash)),
-  textArray(rows.map(({ lines: { payload } }) => payload)),
+  byteaArray(
+    rows.map(({ tenant, sequence, lines: { payload } }) =>
+      seal(payload, payloadPlace(tenant, sequence)),
+    ),
+  ),
   // What the rows are found by (migrations/0011_search.sql).
   textArray(rows.map(({ terms }) => terms.person)),
   textArray(rows.map(({ terms }) => terms.tool)),

@@ -4,8 +4,6 @@
  */
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 
-import type pg from 'pg';
-
 import type { MacKeys } from '#contracts/mac.ts';
 import { type ConsumerName, CONSUMERS } from '#contracts/streams.ts';
 import { consume, type Consuming, type Delivered, type Handled } from '#host/consume.ts';
@@ -14,13 +12,12 @@ import type { Logger } from '#host/log.ts';
 import type { Bus } from '#host/nats.ts';
 
 import { admit, type Origin } from './admit.ts';
-import { append, type Appended } from './append.ts';
+import { append, type Appended, type ChainStore } from './append.ts';
 import { alertAbout, type Candidate } from './candidate.ts';
 import { type HandledMessages, spansOf } from './spooled.ts';
 
-export interface Chaining {
+export interface Chaining extends ChainStore {
   readonly bus: Bus;
-  readonly pool: pg.Pool;
   readonly database: DatabaseWatch;
   readonly macKeys: MacKeys;
   readonly log: Logger;
@@ -122,15 +119,15 @@ async function chainCandidates(
     readonly deadline: number;
   },
 ): Promise<boolean> {
-  const { database, pool, log, handled, presumedNew, deadline, onAppended } = chaining;
+  const { database, log, handled, presumedNew, deadline, onAppended } = chaining;
   while (Date.now() < deadline && (await database.waitUsable(deadline - Date.now()))) {
     try {
-      onAppended(origin, await append(pool, candidates, { handled, presumedNew }));
+      onAppended(origin, await append(chaining, candidates, { handled, presumedNew }));
       return true;
     } catch (error) {
       if (refusesData(error)) {
-        onAppended(origin, await appendOneByOne(pool, candidates, error));
-        await append(pool, [], { handled });
+        onAppended(origin, await appendOneByOne(chaining, candidates, error));
+        await append(chaining, [], { handled });
         return true;
       }
       log.warn({ err: error, stream: origin.stream }, 'not appended yet');
@@ -151,18 +148,18 @@ const isRace = (error: unknown) => ['40001', '40P01', '23505'].includes(sqlState
 
 /** The slow way round data that the database refuses: the rest is chained, and the refused becomes an alert. */
 async function appendOneByOne(
-  pool: pg.Pool,
+  store: ChainStore,
   candidates: readonly Candidate[],
   cause: unknown,
 ): Promise<Appended> {
   const sum = { rows: 0, repeated: 0, alerts: 0 };
   for (const candidate of candidates) {
-    const { rows, repeated, alerts } = await append(pool, [candidate]).catch((error: unknown) => {
+    const { rows, repeated, alerts } = await append(store, [candidate]).catch((error: unknown) => {
       if (!refusesData(error)) throw error;
       const { leaf, payload } = candidate.lines;
       const bytes = new TextEncoder().encode(`${leaf}\n${payload}\n`);
       const fault = `the database refuses it: ${sqlState(cause)}`;
-      return append(pool, [alertAbout({ ...candidate, fault, bytes })]);
+      return append(store, [alertAbout({ ...candidate, fault, bytes })]);
     });
     sum.rows += rows;
     sum.repeated += repeated;

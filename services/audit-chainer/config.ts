@@ -1,7 +1,7 @@
 /** Configuration of the audit chainer. */
 import { type Static, Type } from 'typebox';
 
-import { HostConfig, SecretFile } from '#host/config.ts';
+import { AT_REST_KEYS, HostConfig, SecretFile } from '#host/config.ts';
 
 export const ChainerConfig = Type.Object({
   ...HostConfig,
@@ -11,6 +11,7 @@ export const ChainerConfig = Type.Object({
   COUNTERSIGN_DATABASE_URL_FILE: SecretFile(
     'File with the database URL of the role countersign_chainer.',
   ),
+  COUNTERSIGN_AT_REST_KEYS_FILE: SecretFile(AT_REST_KEYS),
   COUNTERSIGN_LOG_KEY_FILE: SecretFile(
     'File with the Ed25519 key that signs checkpoints, `PRIVATE+KEY+<origin>+...`; its name is the origin of the log.',
   ),

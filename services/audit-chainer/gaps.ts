@@ -2,8 +2,6 @@
  * Compares a stream with what was chained of it. A message that nobody handled is chained now if the stream still has
  * it; else it is missed in the chain of the platform, by number: never silence. Several chainers may sweep at once.
  */
-import type pg from 'pg';
-
 import type { MacKeys } from '#contracts/mac.ts';
 import { HEADERS } from '#contracts/subjects.ts';
 import type { Delivered } from '#host/consume.ts';
@@ -11,7 +9,7 @@ import { inTransaction } from '#host/database.ts';
 import type { Bus } from '#host/nats.ts';
 
 import { admit, type Origin } from './admit.ts';
-import { append } from './append.ts';
+import { append, type ChainStore } from './append.ts';
 import { alert, type Candidate } from './candidate.ts';
 import { holesIn, mergeHandled, readHandled, type Span } from './spooled.ts';
 
@@ -35,12 +33,12 @@ export interface Swept {
 const RECOVERED_MAX = 1_000;
 
 export async function sweepStream(
-  parts: { readonly bus: Bus; readonly pool: pg.Pool; readonly macKeys: MacKeys },
+  parts: ChainStore & { readonly bus: Bus; readonly macKeys: MacKeys },
   state: StreamState,
 ): Promise<Swept> {
   const { pool } = parts;
   const { stream, epoch, acknowledged } = state;
-  await tellOfNewStream(pool, state);
+  await tellOfNewStream(parts, state);
   const spans = await readHandled(pool, stream, epoch);
   let recovered = 0;
   let missing = 0;
@@ -48,7 +46,7 @@ export async function sweepStream(
     const found = await stillThere(parts.bus, state, hole);
     for (const message of found) {
       const one = { stream, epoch, spans: [{ first: message.sequence, last: message.sequence }] };
-      await append(pool, admit(message, state, parts.macKeys), { handled: one });
+      await append(parts, admit(message, state, parts.macKeys), { handled: one });
     }
     recovered += found.length;
     if (found.length === RECOVERED_MAX) continue;
@@ -59,7 +57,7 @@ export async function sweepStream(
       last < hole.first ? [] : [{ first: Math.max(first, hole.first), last }],
     );
     for (const span of gone) {
-      await append(pool, [gap(state, span)], {
+      await append(parts, [gap(state, span)], {
         handled: { stream, epoch, spans: [span] },
       });
       missing += span.last - span.first + 1;
@@ -100,8 +98,11 @@ const gap = ({ stream, epoch }: Origin, { first, last }: Span): Candidate =>
   });
 
 /** A stream that was made anew, or ends before what was chained of it, has lost what nobody can count. */
-async function tellOfNewStream(pool: pg.Pool, { stream, epoch, last }: StreamState): Promise<void> {
-  const { rows } = await pool.query<{ epoch: string; last: number }>(
+async function tellOfNewStream(
+  store: ChainStore,
+  { stream, epoch, last }: StreamState,
+): Promise<void> {
+  const { rows } = await store.pool.query<{ epoch: string; last: number }>(
     'select epoch, max(last) as last from spooled where stream = $1 group by epoch',
     [stream],
   );
@@ -115,7 +116,7 @@ async function tellOfNewStream(pool: pg.Pool, { stream, epoch, last }: StreamSta
       id: `new-stream/${stream}/${epoch}`,
       reason: `${stream} was made anew; of the former is chained ${former}: what came behind is lost`,
     });
-    if (rows.length > 0) await append(pool, [event]);
+    if (rows.length > 0) await append(store, [event]);
   } else if (last < known.last) {
     const event = alert({
       ...about,
@@ -123,6 +124,6 @@ async function tellOfNewStream(pool: pg.Pool, { stream, epoch, last }: StreamSta
       id: `rewound/${stream}/${epoch}/${last}-${known.last}`,
       reason: `${stream} ends at ${last}, and messages up to ${known.last} were chained: the broker has lost what it had acknowledged`,
     });
-    await append(pool, [event]);
+    await append(store, [event]);
   }
 }

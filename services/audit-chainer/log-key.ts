@@ -1,6 +1,4 @@
 /** The key that signs checkpoints, and the history of those before it: a verifier takes each for what it signed. */
-import type pg from 'pg';
-
 import {
   NOTE_ED25519,
   parseSignerKey,
@@ -11,7 +9,7 @@ import {
 import { ConfigError, readSecret } from '#host/config.ts';
 import { inTransaction } from '#host/database.ts';
 
-import { append } from './append.ts';
+import { append, type ChainStore } from './append.ts';
 import { alert } from './candidate.ts';
 
 /** Its name is the origin of the log. @throws ConfigError */
@@ -25,9 +23,9 @@ export function readLogKey(file: string): SignerKey {
  * Writes the key down before it signs. A new one is an event in the chain of the platform: told at each start, so that a
  * crash in between does not swallow it, and chained once.
  */
-export async function introduceLogKey(pool: pg.Pool, signer: SignerKey): Promise<void> {
+export async function introduceLogKey(store: ChainStore, signer: SignerKey): Promise<void> {
   const vkey = showVerifierKey(verifierKeyOf(signer));
-  const keys = await inTransaction(pool, async (client) => {
+  const keys = await inTransaction(store.pool, async (client) => {
     const tree = await client.query<{ size: number }>('select size from tree for update');
     await client.query(
       'insert into log_keys (vkey, since_size, at) values ($1, $2, $3) on conflict do nothing',
@@ -43,5 +41,5 @@ export async function introduceLogKey(pool: pg.Pool, signer: SignerKey): Promise
     id: `log-key/${verifierKeyOf(signer).id}`,
     target: vkey,
   };
-  await append(pool, [alert({ ...what, at: Date.now(), reason: `after ${replaced}` })]);
+  await append(store, [alert({ ...what, at: Date.now(), reason: `after ${replaced}` })]);
 }

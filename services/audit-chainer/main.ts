@@ -4,6 +4,7 @@ import type pg from 'pg';
 import type { MacKeys } from '#contracts/mac.ts';
 import type { SignerKey } from '#contracts/note.ts';
 import { quorumMet, type WitnessPolicy } from '#contracts/witness-policy.ts';
+import { type AtRest, readAtRest } from '#host/at-rest.ts';
 import { readConfig } from '#host/config.ts';
 import { type DatabaseWatch, watchDatabase } from '#host/database-watch.ts';
 import { openPool } from '#host/database.ts';
@@ -34,7 +35,7 @@ import { markWitnessed } from './witnessed.ts';
 import { startWitnesses, type Witnesses } from './witnesses.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 18;
+const SCHEMA = 19;
 
 const records = counter<{ stream: string; became: string }>(
   'countersign_chain_records',
@@ -50,6 +51,7 @@ interface Parts {
   readonly policy: WitnessPolicy;
   readonly bus: Bus;
   readonly pool: pg.Pool;
+  readonly atRest: AtRest;
   readonly database: DatabaseWatch;
   /** Has it closed at the end, the last one first. */
   readonly add: (name: string, close: () => unknown) => void;
@@ -63,6 +65,7 @@ export async function start(
   const log = createLog('audit-chainer', config.COUNTERSIGN_LOG_LEVEL);
   const macKeys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
   const signer = readLogKey(config.COUNTERSIGN_LOG_KEY_FILE);
+  const atRest = readAtRest(config.COUNTERSIGN_AT_REST_KEYS_FILE);
   const policy = readWitnessPolicy(config.COUNTERSIGN_WITNESS_POLICY_FILE, signer);
   const { add, closeAll } = closers(log);
   const bus = await connectBus({
@@ -75,7 +78,7 @@ export async function start(
   const pool = openPool(config.COUNTERSIGN_DATABASE_URL_FILE, log, CHAINED.length + 6);
   add('pool', () => pool.end());
   const database = watchDatabase(pool, SCHEMA, log);
-  const parts: Parts = { config, log, macKeys, signer, policy, bus, pool, database, add };
+  const parts: Parts = { config, log, macKeys, signer, policy, bus, pool, atRest, database, add };
 
   for (const name of CHAINED) {
     const onAppended: Chaining['onAppended'] = (origin, appended) => count(origin, appended, log);
@@ -107,7 +110,7 @@ function startTree(parts: Parts): { readonly witnesses: Witnesses; readonly seal
   const sealing = startSealing({
     ...parts,
     beforeFirst: async () => {
-      await introduceLogKey(pool, signer);
+      await introduceLogKey(parts, signer);
       // What was sealed just before a crash.
       if (alone) await markWitnessed(pool, Number.MAX_SAFE_INTEGER);
     },
@@ -178,13 +181,13 @@ async function serveState(
 }
 
 /** While the database is away, which is when a spool fills up, the log and /readyz have to do. */
-async function chainAlarm({ pool, log }: Parts, stream: string, reason: string): Promise<void> {
+async function chainAlarm(parts: Parts, stream: string, reason: string): Promise<void> {
   const at = Date.now();
   const about = { action: 'report_full_spool', at, target: stream, reason };
   try {
-    await append(pool, [alert({ ...about, id: `full-spool/${stream}/${at}` })]);
+    await append(parts, [alert({ ...about, id: `full-spool/${stream}/${at}` })]);
   } catch (error) {
-    log.warn({ err: error }, 'the alarm is not in the chain');
+    parts.log.warn({ err: error }, 'the alarm is not in the chain');
   }
 }
 

@@ -2,12 +2,10 @@
  * Ends what nobody has ended: a forwarded allow without an outcome after five minutes gets the outcome `unknown`. Each
  * decision is looked at once, when its time has come; a report that comes later is chained and counts instead.
  */
-import type pg from 'pg';
-
 import { parseEntry } from '#contracts/chain.ts';
 import { parseDecisionId, parseTenantId, PLATFORM } from '#contracts/ids.ts';
 
-import { append } from './append.ts';
+import { append, type ChainStore } from './append.ts';
 import { type Candidate, unknownOutcome } from './candidate.ts';
 
 export const UNKNOWN_AFTER_MS = 5 * 60_000;
@@ -27,11 +25,11 @@ interface Chain {
  * @param stopping ends it early: the next one goes on
  */
 export async function settle(
-  pool: pg.Pool,
+  store: ChainStore,
   before: number,
   stopping?: AbortSignal,
 ): Promise<number> {
-  const { rows } = await pool.query<Chain>(
+  const { rows } = await store.pool.query<Chain>(
     `select tenant, heads.sequence as head, coalesce(settled.sequence, 0) as settled
      from heads left join settled using (tenant)
      where heads.sequence > coalesce(settled.sequence, 0) and tenant <> $1`,
@@ -41,7 +39,7 @@ export async function settle(
   for (const { tenant, head, settled } of rows) {
     for (let from = settled; from < head && stopping?.aborted !== true;) {
       const portion = { tenant, from, to: Math.min(from + ROWS_MAX, head) };
-      const { end, unknown } = await settleRows(pool, portion, before);
+      const { end, unknown } = await settleRows(store, portion, before);
       sum += unknown;
       if (end === from) break;
       from = end;
@@ -59,14 +57,15 @@ interface Rows {
 
 /** Settles a portion as far as its time has come: up to `end`. */
 async function settleRows(
-  pool: pg.Pool,
+  store: ChainStore,
   rows: Rows,
   before: number,
 ): Promise<{ readonly end: number; readonly unknown: number }> {
+  const { pool } = store;
   const end = await endOfTime(pool, rows, before);
   if (end === rows.from) return { end, unknown: 0 };
   const open = await openCalls(pool, { ...rows, to: end });
-  const unknown = open.length === 0 ? 0 : (await append(pool, open)).rows;
+  const unknown = open.length === 0 ? 0 : (await append(store, open)).rows;
   await pool.query(
     `insert into settled (tenant, sequence) values ($1, $2)
      on conflict (tenant) do update set sequence = greatest(settled.sequence, excluded.sequence)`,
@@ -77,7 +76,7 @@ async function settleRows(
 
 /** The row before the first decision whose time has not come. */
 async function endOfTime(
-  pool: pg.Pool,
+  pool: ChainStore['pool'],
   { tenant, from, to }: Rows,
   before: number,
 ): Promise<number> {
@@ -91,7 +90,10 @@ async function endOfTime(
 }
 
 /** An outcome for each forwarded allow that has none. */
-async function openCalls(pool: pg.Pool, { tenant, from, to }: Rows): Promise<Candidate[]> {
+async function openCalls(
+  pool: ChainStore['pool'],
+  { tenant, from, to }: Rows,
+): Promise<Candidate[]> {
   const { rows } = await pool.query<{ entry: string }>(
     `select entry from chain_rows as decided
      where tenant = $1 and sequence > $2 and sequence <= $3 and kind = 'decision' and verdict = 'allow'

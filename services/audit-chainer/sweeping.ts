@@ -1,23 +1,21 @@
 /** Looks again and again for what nobody told: messages that were never chained, and calls that never ended. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type pg from 'pg';
-
 import type { MacKeys } from '#contracts/mac.ts';
 import { type ConsumerName, CONSUMERS } from '#contracts/streams.ts';
 import type { DatabaseWatch } from '#host/database-watch.ts';
 import type { Logger } from '#host/log.ts';
 import type { Bus } from '#host/nats.ts';
 
+import type { ChainStore } from './append.ts';
 import { type StreamState, sweepStream } from './gaps.ts';
 import { CHAINED } from './sealed-through.ts';
 import { settle, UNKNOWN_AFTER_MS } from './settle.ts';
 
 const SWEEP_MS = 10_000;
 
-export interface Sweeping {
+export interface Sweeping extends ChainStore {
   readonly bus: Bus;
-  readonly pool: pg.Pool;
   readonly database: DatabaseWatch;
   readonly macKeys: MacKeys;
   readonly log: Logger;
@@ -40,7 +38,7 @@ interface Sample {
 }
 
 export function startSweeping(parts: Sweeping): Sweeper {
-  const { bus, pool, database, log, unknownAfterMs = UNKNOWN_AFTER_MS } = parts;
+  const { bus, database, log, unknownAfterMs = UNKNOWN_AFTER_MS } = parts;
   const stopping = new AbortController();
   let samples: readonly Sample[] = [];
 
@@ -61,7 +59,7 @@ export function startSweeping(parts: Sweeping): Sweeper {
       if (chained === -1) continue;
       samples = samples.slice(chained);
       const before = (samples[0]?.at ?? 0) - unknownAfterMs;
-      const unknown = await settle(pool, before, stopping.signal);
+      const unknown = await settle(parts, before, stopping.signal);
       if (unknown > 0) log.warn({ unknown }, 'forwarded calls of which nobody reported the end');
     }
   };

@@ -15,6 +15,9 @@ export class ConfigError extends Error {
 
 /** A path of a file that holds a secret; the secret itself never stands in the environment. */
 export const SecretFile = (description: string) => Type.String({ minLength: 1, description });
+/** Of the variable that names the keys of what stands sealed in Postgres (at-rest.ts), the same keys for every process. */
+export const AT_REST_KEYS =
+  'JSON list of 1 to 3 keys of 32 bytes in base64 that seal contents in Postgres, newest first: the first one seals, each opens (docs/privacy.md).';
 /** A TCP port; 0 = any free one. */
 export const Port = (description: string) =>
   Type.Integer({ minimum: 0, maximum: 65_535, description });

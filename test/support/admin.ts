@@ -110,6 +110,7 @@ export async function startAdminWorld(options: { admins?: number } = {}): Promis
     COUNTERSIGN_LOG_LEVEL: process.env['TEST_LOG'] ?? 'silent',
     COUNTERSIGN_MAC_KEYS_FILE: macKeysFile,
     COUNTERSIGN_CAPABILITY_KEYS_FILE: await file('capability.json', JSON.stringify([key()])),
+    COUNTERSIGN_AT_REST_KEYS_FILE: await file('at-rest.json', JSON.stringify([key()])),
     COUNTERSIGN_BOOTSTRAP_OPERATORS_FILE: await file('operators.json', JSON.stringify(operators)),
     COUNTERSIGN_ADMIN_PORT: '0',
     COUNTERSIGN_OPA: await findBinary('opa', console.error),

@@ -21,6 +21,7 @@ import {
 import { asApprovalId } from '#contracts/ids.ts';
 import { NOTE_ED25519, showSignerKey } from '#contracts/note.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
+import { type AtRest, atRest as atRestBy } from '#host/at-rest.ts';
 import { readConfig } from '#host/config.ts';
 import { readMacKeys } from '#host/keys.ts';
 import type { Running } from '#host/run.ts';
@@ -55,6 +56,8 @@ type Ask<Name extends Asks> = Omit<Extract<HeldAsk, { ask: Name }>, 'v' | 'at'>;
 export interface Approvals {
   readonly world: World;
   readonly postgres: TestPostgres;
+  /** Seals and opens what stands in the database. */
+  readonly atRest: AtRest;
   readonly query: <T>(sql: string, values?: readonly unknown[]) => Promise<T[]>;
   /** Another instance of the service. */
   readonly startService: (hooks?: Pick<StepParts, 'afterCommit'>) => Promise<Running>;
@@ -138,6 +141,8 @@ export async function startApprovals(
     COUNTERSIGN_MAC_KEYS_FILE: world.macKeysFile,
     COUNTERSIGN_DATABASE_URL_FILE: await world.file(`${role}.url`, databaseUrl(role)),
   });
+  const atRestKey = randomBytes(32).toString('base64');
+  const atRest = atRestBy([Buffer.from(atRestKey, 'base64')]);
   const logKey = { name: 'log.example/test', type: NOTE_ED25519, seed: randomBytes(32) };
   const logKeyFile = await world.file('log.key', showSignerKey(logKey));
   const kept = async (start: Promise<Running>) => {
@@ -152,6 +157,7 @@ export async function startApprovals(
   const start = async () => {
     const env = {
       ...(await environment('audit-chainer', 'countersign_chainer')),
+      COUNTERSIGN_AT_REST_KEYS_FILE: await world.file('at-rest.json', JSON.stringify([atRestKey])),
       COUNTERSIGN_LOG_KEY_FILE: logKeyFile,
       COUNTERSIGN_WITNESS_POLICY_FILE: await world.file('witness-policy', 'quorum none\n'),
     };
@@ -211,6 +217,7 @@ export async function startApprovals(
   return {
     world,
     postgres,
+    atRest,
     query: async <T>(sql: string, values: readonly unknown[] = []) =>
       (await pool.query(sql, [...values])).rows as T[],
     startService,

@@ -20,6 +20,7 @@ import { macHeader } from '#contracts/mac.ts';
 import { NOTE_ED25519, showSignerKey, type VerifierKey, verifierKeyOf } from '#contracts/note.ts';
 import { encodeRecords, type RecordLines } from '#contracts/record.ts';
 import { HEADERS } from '#contracts/subjects.ts';
+import { type AtRest, atRest as atRestBy, payloadPlace } from '#host/at-rest.ts';
 import { readConfig } from '#host/config.ts';
 import { type Bus, connectBus, newHeaders } from '#host/nats.ts';
 import type { Running } from '#host/run.ts';
@@ -78,6 +79,8 @@ export interface Evidence {
   readonly logKey: VerifierKey;
   /** Everything in the database, as superuser. */
   readonly pool: pg.Pool;
+  /** What seals and opens payloads; its keys stand in the file that `config` names. */
+  readonly atRest: AtRest;
   /** Waits until all that is chained is under a checkpoint and the streams' floors with it, at most 30 s. */
   readonly sealed: () => Promise<void>;
   /** What every chainer here is started with. */
@@ -136,6 +139,8 @@ export async function startEvidence(
     await writeFile(join(folder, name), content);
     return join(folder, name);
   };
+  const atRestKey = randomBytes(32).toString('base64');
+  const atRest = atRestBy([Buffer.from(atRestKey, 'base64')]);
   const logKey = { name: 'log.example/test', type: NOTE_ED25519, seed: randomBytes(32) };
   const environment = {
     COUNTERSIGN_NATS_URL: nats.url,
@@ -149,6 +154,7 @@ export async function startEvidence(
       ),
     ),
     COUNTERSIGN_DATABASE_URL_FILE: await file('database.url', databaseUrl('countersign_chainer')),
+    COUNTERSIGN_AT_REST_KEYS_FILE: await file('at-rest.json', JSON.stringify([atRestKey])),
     COUNTERSIGN_LOG_KEY_FILE: await file('log.key', showSignerKey(logKey)),
     COUNTERSIGN_WITNESS_POLICY_FILE: await file('witness-policy', 'quorum none\n'),
     COUNTERSIGN_SPOOL_KEEP_SECONDS: String(options.spoolKeepSeconds ?? 300),
@@ -162,15 +168,16 @@ export async function startEvidence(
     (await pool.query(sql, [...values])).rows as T[];
 
   const rows = async (tenant: string): Promise<StoredRow[]> => {
-    const found = await query<StoredRow & { hash: Uint8Array }>(
-      `select c.*, p.body as payload from chain_rows c left join payloads p using (tenant, sequence)
+    const found = await query<StoredRow & { hash: Uint8Array; body: Buffer | null }>(
+      `select c.*, p.body from chain_rows c left join payloads p using (tenant, sequence)
        where tenant = $1 order by sequence`,
       [tenant],
     );
-    return found.map((row) => ({
+    return found.map(({ body, ...row }) => ({
       ...row,
       sequence: Number(row.sequence),
       hash: showHash(row.hash),
+      payload: (body && atRest.open(body, payloadPlace(tenant, Number(row.sequence)))) as string,
     }));
   };
   return {
@@ -178,6 +185,7 @@ export async function startEvidence(
     postgres,
     bus,
     pool,
+    atRest,
     logKey: verifierKeyOf(logKey),
     sealed: async () => {
       const deadline = Date.now() + 30_000;

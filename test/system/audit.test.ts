@@ -7,6 +7,7 @@ import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { CHECKOUT } from '#cli/local/places.ts';
+import { payloadPlace, readAtRest } from '#host/at-rest.ts';
 
 import { type Live, startLive } from '../support/live.ts';
 
@@ -323,6 +324,20 @@ describe('audit verify', () => {
       await client.end();
     }
   }
+  const atRest = () => readAtRest(live.system.secrets.atRestKeysFile);
+  async function bodyAt(sequence: number): Promise<Buffer> {
+    const client = new pg.Client({ connectionString: live.system.databaseAdminUrl });
+    await client.connect();
+    const { rows } = await client.query<{ body: Buffer }>(
+      `select body from payloads where tenant = 'demo' and sequence = ${sequence}`,
+    );
+    await client.end();
+    return rows[0]!.body;
+  }
+  const putBody = (sequence: number, body: Uint8Array) =>
+    asOwner(
+      `update payloads set body = '\\x${Buffer.from(body).toString('hex')}' where tenant = 'demo' and sequence = ${sequence}`,
+    );
   const verified = async () => {
     const { code, stdout } = await countersign('audit', 'verify', '--json');
     return { code, ...(JSON.parse(stdout) as object) };
@@ -367,13 +382,21 @@ describe('audit verify', () => {
 
   it('names the row whose payload was changed; it is not replayed', async () => {
     const sequence = await sequenceOf('held');
-    const swap = (from: string, to: string) =>
-      `update payloads set body = replace(body, '"amount":${from}', '"amount":${to}') where tenant = 'demo' and sequence = ${sequence}`;
-    await asOwner(swap('450', '45'));
+    const place = payloadPlace('demo', sequence);
+    const [as, { seal, open }] = [await bodyAt(sequence), atRest()];
+    // By somebody who has the key.
+    const text = open(as, place).replace('"amount":450', '"amount":45');
+    await putBody(sequence, seal(text, place));
     const found = await verified();
     const here = await countersign('audit', 'verify', '--payloads');
     const replayed = await countersign('replay', idOf('held'));
-    await asOwner(swap('45', '450'));
+    // And by somebody who has not.
+    await putBody(sequence, as.with(40, (as[40] ?? 0) ^ 1));
+    expect(await verified()).toMatchObject({
+      code: 1,
+      finding: { sequence, fault: 'payload_wrong' },
+    });
+    await putBody(sequence, as);
     expect(here).toMatchObject({ code: 1, stdout: expect.stringContaining('payload_wrong') });
     expect(found).toMatchObject({ code: 1, finding: { sequence, fault: 'payload_wrong' } });
     expect(replayed).toMatchObject({

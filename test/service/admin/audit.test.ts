@@ -83,7 +83,10 @@ beforeAll(async () => {
   await writeFile(databaseUrl, evidence.databaseUrl('countersign_admin'));
   const bundles = await world.operator.objects('bundles');
   await bundles.putBlob({ name: digest }, BUNDLE);
-  ({ url } = await world.startAdmin({ COUNTERSIGN_DATABASE_URL_FILE: databaseUrl }));
+  ({ url } = await world.startAdmin({
+    COUNTERSIGN_DATABASE_URL_FILE: databaseUrl,
+    COUNTERSIGN_AT_REST_KEYS_FILE: evidence.config.COUNTERSIGN_AT_REST_KEYS_FILE,
+  }));
   call = (path, how = {}) =>
     world.call('GET', `/v1/tenants/acme/audit${path}`, undefined, { as: 'vera', url, ...how });
 });

@@ -30,7 +30,10 @@ beforeAll(async () => {
   await evidence.store('decision-worker', SUBJECTS.decisionBatch(0), [mine, others]);
   const databaseUrl = join(folder, 'database.url');
   await writeFile(databaseUrl, evidence.databaseUrl('countersign_admin'));
-  ({ url } = await world.startAdmin({ COUNTERSIGN_DATABASE_URL_FILE: databaseUrl }));
+  ({ url } = await world.startAdmin({
+    COUNTERSIGN_DATABASE_URL_FILE: databaseUrl,
+    COUNTERSIGN_AT_REST_KEYS_FILE: evidence.config.COUNTERSIGN_AT_REST_KEYS_FILE,
+  }));
   call = (method, path, body, as = 'ada') =>
     world.call(method, `/v1/tenants/acme/${path}`, body, { as, url });
 });

@@ -41,7 +41,10 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'countersign-rollout-'));
   const databaseUrl = join(folder, 'database.url');
   await writeFile(databaseUrl, evidence.databaseUrl('countersign_admin'));
-  ({ url } = await world.startAdmin({ COUNTERSIGN_DATABASE_URL_FILE: databaseUrl }));
+  ({ url } = await world.startAdmin({
+    COUNTERSIGN_DATABASE_URL_FILE: databaseUrl,
+    COUNTERSIGN_AT_REST_KEYS_FILE: evidence.config.COUNTERSIGN_AT_REST_KEYS_FILE,
+  }));
 });
 afterAll(async () => {
   await world.close();

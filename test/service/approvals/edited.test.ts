@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { asApprovalId } from '#contracts/ids.ts';
 import type { JsonObject } from '#contracts/json.ts';
+import { payloadPlace } from '#host/at-rest.ts';
 import {
   type Approvals,
   decided,
@@ -88,15 +89,16 @@ describe('a changed call', () => {
     await held.until(id, 'edited');
     const { id: next } = await hold(changed);
     const values = await eventually(async () => {
-      const rows = await held.query<{ kind: string; payload: string }>(
-        `select r.kind, p.body as payload from chain_rows r join payloads p using (tenant, sequence)
+      const rows = await held.query<{ kind: string; sequence: string; body: Buffer }>(
+        `select r.kind, p.sequence, p.body from chain_rows r join payloads p using (tenant, sequence)
          where (r.kind = 'approval.edited' and r.entry like $1) or (r.kind = 'approval.held' and r.entry like $2)`,
         [`%${id}%`, `%${next}%`],
       );
       return rows.length === 2 ? rows : undefined;
     });
     const valueOf = (kind: string) => {
-      const { payload } = values.find((row) => row.kind === kind) ?? { payload: '{}' };
+      const { sequence, body } = values.find((row) => row.kind === kind)!;
+      const payload = held.atRest.open(body, payloadPlace(held.world.tenant, Number(sequence)));
       return (JSON.parse(payload) as { sections: { value: JsonObject } }).sections.value;
     };
     expect(valueOf('approval.edited')['edit']).toBe(

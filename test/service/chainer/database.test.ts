@@ -48,6 +48,7 @@ describe('no role changes a chain', () => {
     'delete from chain_rows',
     'truncate chain_rows',
     "update payloads set body = ''",
+    'update payloads set sequence = sequence + 1',
     'delete from payloads',
     'truncate payloads',
     'delete from heads',

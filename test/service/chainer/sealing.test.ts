@@ -124,8 +124,8 @@ test('a hole in a chain is not sealed', async () => {
 
 test('a key that replaces another is written down, once, and an event of the platform', async () => {
   const signer = { name: 'log.example/test', type: NOTE_ED25519, seed: Buffer.alloc(32, 5) };
-  await introduceLogKey(evidence.pool, signer);
-  await introduceLogKey(evidence.pool, signer);
+  await introduceLogKey(evidence, signer);
+  await introduceLogKey(evidence, signer);
   const keys = await evidence.query<{ vkey: string }>('select vkey from log_keys order by at');
   const vkey = showVerifierKey(verifierKeyOf(signer));
   expect(keys.map((key) => key.vkey)).toEqual([showVerifierKey(evidence.logKey), vkey]);

@@ -49,6 +49,7 @@ async function sweep(unknownAfterMs?: number, sweepers = 1): Promise<void> {
     startSweeping({
       bus: chainerBus,
       pool: evidence.pool,
+      atRest: evidence.atRest,
       database: {
         fault: () => '',
         clockFault: () => '',
@@ -188,7 +189,7 @@ test('a report that is chained between the look and the append leaves no room fo
   await chainAll();
   // What another look found before the report was there.
   const unknown = unknownOutcome(tenant, asDecisionId(decision.id));
-  expect(await append(evidence.pool, [unknown])).toEqual({ rows: 0, repeated: 1, alerts: 0 });
+  expect(await append(evidence, [unknown])).toEqual({ rows: 0, repeated: 1, alerts: 0 });
   const outcomes = (await evidence.rows(tenant)).filter(({ kind }) => kind === 'outcome');
   expect(outcomes.map(({ record_id }) => record_id)).toEqual([decision.id]);
 });

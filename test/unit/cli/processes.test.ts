@@ -20,6 +20,7 @@ const site: Site = {
     databasePassword: () => 'a password that must not get into an environment',
     macKeysFile: (reader, writers) => `keys for ${reader}: ${writers.join(' ')}`,
     capabilityKeysFile: 'capability keys',
+    atRestKeysFile: 'at-rest keys',
     sealKeyFile: 'seal key',
     signInKeyFile: 'sign-in key',
     signIns: [],
