@@ -273,7 +273,7 @@ describe('docs/evidence.md', () => {
     await client.end();
     const before = (await rows()).filter((line) => line !== '').map((line) => JSON.parse(line));
     expect(found.map(({ json_build_object: row }) => row).slice(0, before.length - 1)).toEqual(
-      before.slice(0, -1),
+      before.slice(0, -1).map((row: object) => ({ ...row, payload: null })),
     );
   });
 
