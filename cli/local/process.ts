@@ -1,7 +1,7 @@
 // Child processes that we own: started in a session of their own, their output in a file, stopped within a bound.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -89,8 +89,18 @@ export class OwnedProcess {
   }
 }
 
-/** Niceness of what can wait (setpriority(2)): served with what the others leave. */
+/** Niceness of what can wait: served with what the others leave. */
 const BACKGROUND = 10;
+
+/** Where Linux groups by session (sched_autogroup), a child in a session of its own competes by its group's niceness. */
+function toBackground(pid: number): void {
+  setPriority(pid, BACKGROUND);
+  try {
+    writeFileSync(`/proc/${pid}/autogroup`, String(BACKGROUND));
+  } catch {
+    // No such grouping on this system.
+  }
+}
 
 /** Starts a child. Throws CliError when the program cannot be started at all. */
 export async function startProcess(options: ProcessOptions): Promise<OwnedProcess> {
@@ -113,7 +123,7 @@ export async function startProcess(options: ProcessOptions): Promise<OwnedProces
       reject(new CliError(`${options.name} cannot be started: ${cause.message}`, { cause })),
     );
   });
-  if (options.background === true && child.pid !== undefined) setPriority(child.pid, BACKGROUND);
+  if (options.background === true && child.pid !== undefined) toBackground(child.pid);
   if (child.pid === undefined) throw new CliError(`${options.name} has no process id`);
   const identity = (await identify(child.pid)) ?? { pid: child.pid, startedAt: '' };
   return new OwnedProcess(options, identity, exited);
