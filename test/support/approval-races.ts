@@ -80,6 +80,7 @@ async function startRaces(roll: RaceParts['roll']): Promise<Races> {
     await world.operator.jsm.streams.update(stream, { max_bytes: -1 }); // a long run stores much
   }
   const pool = openPool(await databaseUrlFile(world, postgres.adminUrl), log, AT_ONCE);
+  pool.options.connectionTimeoutMillis = 60_000; // how long a busy machine takes is not what is raced
   const keys = readMacKeys(world.macKeysFile);
   const bus = await world.bus('approval-escalation');
   const telling: TellParts = {
