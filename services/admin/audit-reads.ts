@@ -68,6 +68,8 @@ export interface Search {
 }
 
 export interface FoundRows {
+  /** Read first: what is chained meanwhile lies behind it, and is not missed by whoever goes on from it. */
+  readonly head: AuditHead;
   readonly rows: readonly ReadRow[];
   /** Where the next page begins; undefined = there is nothing more. */
   readonly next: Place | undefined;
@@ -108,15 +110,7 @@ export function auditReads(database: Kysely<AuditTables>, atRest: AtRest): Audit
         return read(tx);
       });
   return {
-    head: (tenant) =>
-      within(tenant, async (tx) => {
-        const row = await tx
-          .selectFrom('heads')
-          .select(['sequence', 'hash'])
-          .where('tenant', '=', tenant)
-          .executeTakeFirst();
-        return row === undefined ? NO_ROWS : { ...row, hash: showHash(row.hash) };
-      }),
+    head: (tenant) => within(tenant, (tx) => headOf(tx, tenant)),
     range: (tenant, { after, limit, payloads }) =>
       within(tenant, async (tx) => {
         const rows = await rowsWith(tx, payloads)
@@ -129,9 +123,10 @@ export function auditReads(database: Kysely<AuditTables>, atRest: AtRest): Audit
       }),
     search: (tenant, search) =>
       within(tenant, async (tx) => {
+        const head = await headOf(tx, tenant);
         const { sequences, next } = await searchRows(tx, { tenant, ...search });
         const rows = await rowsAt(tx, { tenant, sequences, payloads: false });
-        return { rows, next };
+        return { head, rows, next };
       }),
     about: (tenant, decisionId) =>
       within(tenant, async (tx) => {
@@ -161,6 +156,15 @@ export function auditReads(database: Kysely<AuditTables>, atRest: AtRest): Audit
         return row === undefined ? undefined : readRow(row);
       }),
   };
+}
+
+async function headOf(tx: Transaction<AuditTables>, tenant: string): Promise<AuditHead> {
+  const row = await tx
+    .selectFrom('heads')
+    .select(['sequence', 'hash'])
+    .where('tenant', '=', tenant)
+    .executeTakeFirst();
+  return row === undefined ? NO_ROWS : { ...row, hash: showHash(row.hash) };
 }
 
 /** Reads rows by their sequences, in this order. */

@@ -77,9 +77,7 @@ function auditHandlers(reads: AuditReads, deps: Deps): Handlers<typeof AUDIT_OPE
       const limit = readNumber(query['limit'], { otherwise: LIST_DEFAULT, max: LIST_MAX });
       if (limit === 0) throw new AdminError('request.schema', 'A page has at least one row.');
       const search = { wanted: readWanted(query), from: readPlace(query), limit };
-      // The head first: what is chained meanwhile lies behind it, and is not missed by whoever goes on from it.
-      const head = await reads.head(tenant);
-      const { rows, next } = await found(reads, tenant, search);
+      const { head, rows, next } = await found(reads, tenant, search);
       const items = rows.map(({ row }) => row);
       return next === undefined
         ? { items, head, more: false }
@@ -153,11 +151,12 @@ async function found(reads: AuditReads, tenant: string, search: Search): Promise
   if (from.order === 'newest' || Object.keys(wanted).length > 0)
     return reads.search(tenant, search);
   const range = { after: from.sequence, limit: limit + 1, payloads: false };
+  const head = await reads.head(tenant);
   const rows = await reads.range(tenant, range);
   const last = rows[limit - 1];
   const next =
     rows.length > limit && last !== undefined ? { ...from, sequence: last.place } : undefined;
-  return { rows: rows.slice(0, limit), next };
+  return { head, rows: rows.slice(0, limit), next };
 }
 
 interface Streamed {

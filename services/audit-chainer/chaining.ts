@@ -32,7 +32,7 @@ export interface Chaining extends ChainStore {
  */
 const LINGER_MS = 250;
 /** Messages of one batch; each holds up to 128 records. */
-const BATCH_MESSAGES_MAX = 128;
+const BATCH_MESSAGES_MAX = 512;
 /** One transaction takes about this much: enough to share its cost, and memory stays bounded however far behind we are. */
 const PORTION_BYTES_MAX = 4 * 1024 * 1024;
 /** Less than the consumers' ack wait, so that a batch that waits here is not delivered to somebody else meanwhile. */
@@ -44,7 +44,7 @@ const PAUSE_MS = 100;
 export function chainStream(name: ConsumerName, chaining: Chaining): Consuming {
   const { stream } = CONSUMERS[name];
   const { bus, log } = chaining;
-  const options = { batchMax: BATCH_MESSAGES_MAX, lingerMs: LINGER_MS, log };
+  const options = { batchMax: BATCH_MESSAGES_MAX, lingerMs: LINGER_MS, pullsAhead: true, log };
   // What comes again comes in rows, after a crash or a reset: then the next batch is not presumed new either.
   let repeats = false;
   const onAppended: Chaining['onAppended'] = (origin, appended) => {

@@ -60,41 +60,63 @@ export function consume(
      * thousand messages a second that halves what the broker and this process spend on them.
      */
     readonly lingerMs?: number;
+    /** While far behind: pulls the next batch while one is handled. Two of them MUST fit the consumer's pendingMax. */
+    readonly pullsAhead?: boolean;
     readonly log: Logger;
   },
   handle: (batch: readonly Delivered[]) => Promise<Handled>,
 ): Consuming {
-  const { log, batchMax, lingerMs = 0 } = options;
+  const { log, batchMax, lingerMs = 0, pullsAhead = false } = options;
   const stopping = new AbortController();
   const pulls = createPulls(bus, name, batchMax);
   let lag = 0;
 
-  const settle = async (batch: readonly Pulled[]) => {
+  const settle = async (batch: readonly Pulled[]): Promise<Handled> => {
     const outcome = await handle(batch.map(({ delivered }) => delivered)).catch(
-      (error: unknown) => {
+      (error: unknown): Handled => {
         log.error({ err: error, consumer: name }, 'batch failed; it will be delivered again');
         return { retryInMs: RETRY_MS };
       },
     );
-    const answer =
+    answer(batch, outcome);
+    return outcome;
+  };
+  const answer = (batch: readonly Pulled[], outcome: Handled) => {
+    const text =
       outcome === 'done' ? '+ACK' : `-NAK ${JSON.stringify({ delay: outcome.retryInMs * 1e6 })}`;
-    for (const { reply } of batch) bus.publish(reply, answer);
+    for (const { reply } of batch) bus.publish(reply, text);
   };
 
   const loop = async () => {
+    // The next batch, on its way while this one is handled; what fails of it, fails again.
+    let ahead: Promise<readonly Pulled[]> | undefined;
     while (!stopping.signal.aborted) {
       try {
-        const batch = await pulls.next(stopping.signal);
+        const batch = await (ahead ?? pulls.next(stopping.signal));
+        ahead = undefined;
         lag = batch.at(-1)?.delivered.pending ?? 0;
-        if (batch.length > 0) await settle(batch);
+        if (pullsAhead && batch.length > 0 && lag >= batchMax && !stopping.signal.aborted) {
+          ahead = pulls.next(stopping.signal);
+          ahead.catch(() => undefined);
+        }
+        const outcome = batch.length > 0 ? await settle(batch) : 'done';
+        if (ahead !== undefined) {
+          if (outcome === 'done') continue;
+          // It would wait here too, beyond its ack wait.
+          answer(await ahead, outcome);
+          ahead = undefined;
+        }
         if (batch.length < batchMax) {
           await pause(batch.length > 0 ? lingerMs : Math.max(lingerMs, EMPTY_MS), stopping.signal);
         }
       } catch (error) {
+        ahead = undefined;
         log.warn({ err: error, consumer: name }, 'consumer lost; trying again');
         await pause(RESTART_MS, stopping.signal);
       }
     }
+    // Whoever goes on need not wait for what was never looked at.
+    answer((await ahead?.catch(() => [])) ?? [], { retryInMs: 0 });
   };
   const running = loop();
   return {

@@ -38,14 +38,16 @@ export function openDatabase<Tables>(pool: pg.Pool): Kysely<Tables> {
 /**
  * Runs `work` in one transaction: committed when it resolves, rolled back when it throws. A client whose connection
  * was lost never goes back into the pool.
+ * @param begin what begins it
  */
 export async function inTransaction<T>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<T>,
+  begin = 'begin',
 ): Promise<T> {
   const client = await pool.connect();
   try {
-    await client.query('begin');
+    await client.query(begin);
     const result = await work(client);
     await client.query('commit');
     client.release();
