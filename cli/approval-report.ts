@@ -3,6 +3,7 @@
 import { grantText } from '#cli/grant-terms.ts';
 import { paint, print, printTable } from '#cli/output.ts';
 import { quoted, visible } from '#cli/untrusted.ts';
+import { toldAs } from '#contracts/approval.ts';
 import type { ApprovalItem, ApprovalPreview } from '#contracts/held.ts';
 
 const MINUTE_MS = 60_000;
@@ -17,7 +18,7 @@ export function printApprovals(items: readonly ApprovalItem[], now: number): voi
   printTable(
     rows.map((item) => [
       item.approval_id,
-      item.state === 'pending' ? `${left(item.expires_at, now)} left` : stateOf(item),
+      item.state === 'pending' ? `${left(item.expires_at, now)} left` : stateOf(item, now),
       item.risk,
       `${votesOf(item).have}/${votesOf(item).need}`,
       visible(item.effect === '' ? `${item.tool} (no words in the policy)` : item.effect),
@@ -47,7 +48,7 @@ export function printApproval(preview: ApprovalPreview, now: number): void {
   const style = STATE_STYLE[preview.state as keyof typeof STATE_STYLE] ?? 'dim';
   const time = preview.state === 'pending' ? `   ${left(preview.expires_at, now)} left` : '';
   print(
-    `${paint(['bold', style], stateOf(preview))}   risk ${paint(RISK_STYLE[preview.risk], preview.risk)}${time}   ${preview.approval_id}`,
+    `${paint(['bold', style], stateOf(preview, now))}   risk ${paint(RISK_STYLE[preview.risk], preview.risk)}${time}   ${preview.approval_id}`,
   );
   print();
   const effect =
@@ -69,6 +70,7 @@ export function printApproval(preview: ApprovalPreview, now: number): void {
       : [['purpose', `${quoted(preview.purpose)}  (said by: ${preview.declared_by}; not proved)`]]),
     ...earlierRows(preview),
     ...peopleRows(preview),
+    ...endRows(preview, now),
   ]);
   for (const missing of preview.missing) {
     print(paint('red', `  not shown: ${missing}. It cannot be approved before that is there.`));
@@ -121,7 +123,7 @@ function earlierRows({ earlier, session }: ApprovalPreview): string[][] {
 }
 
 function peopleRows(preview: ApprovalPreview): string[][] {
-  const { plan, votes, asked, acknowledged_by: looks, requesters, ended_by: by } = preview;
+  const { plan, votes, asked, acknowledged_by: looks, requesters } = preview;
   return [
     [
       'takes',
@@ -142,13 +144,25 @@ function peopleRows(preview: ApprovalPreview): string[][] {
     ]),
     ...(looks === '' ? [] : [['looked at', looks]]),
     ...(requesters.length === 0 ? [] : [['not', `${requesters.join(', ')}: asked for it`]]),
-    ...(preview.state === 'pending' || by === '' ? [] : [['ended by', by]]),
-    ...(preview.reason === '' ? [] : [['because', visible(preview.reason)]]),
   ];
 }
 
-const stateOf = ({ state, used, uses }: ApprovalItem): string =>
-  state === 'approved' && used >= uses ? 'used' : state.replace('_', ' ');
+/** What became of it: whoever looks at night wants to know first whether it ran. */
+function endRows(preview: ApprovalPreview, now: number): string[][] {
+  const { releases, votes, reason, ended_by: by } = preview;
+  const isReleased = toldAs(preview, now) === 'used';
+  const isSaid = isReleased || preview.state === 'pending' || votes.some((vote) => vote.by === by);
+  return [
+    ...(isSaid || by === '' ? [] : [['ended by', by]]),
+    ...(isReleased || reason === '' ? [] : [['because', visible(reason)]]),
+    ...releases.map(({ at, decision_id: id, effect }, index) => [
+      index === 0 ? 'released' : '',
+      `${clock(at)}  by decision ${id}; its outcome is ${effect === '' ? 'not known yet' : visible(effect)}`,
+    ]),
+  ];
+}
+
+const stateOf = (item: ApprovalItem, now: number): string => toldAs(item, now).replace('_', ' ');
 
 function votesOf({ plan, votes }: ApprovalItem): { readonly have: number; readonly need: number } {
   return { have: votes.length, need: plan.stages.reduce((sum, { quorum }) => sum + quorum, 0) };

@@ -333,7 +333,7 @@ export const HELD_WORDS: Readonly<
   },
   expired: {
     next: 'repeat',
-    text: 'Nobody answered in time, which is not a no. The call did not run. Send it again to ask again.',
+    text: 'Its time is over: nobody answered, or it was not sent again in time, which is not a no. The call did not run. Send it again to ask again.',
   },
   cancelled: {
     next: 'stop',
@@ -349,7 +349,7 @@ export const HELD_WORDS: Readonly<
   },
 };
 
-/** State as an agent sees it at a time: a spent approval is `used`, one past its time `expired` before anybody noted it. */
+/** State of an approval at a time, for whoever would use it: a spent one is `used`, one past its time `expired` before anybody noted it. */
 export function heldAs(
   entry: Pick<ApprovalEntry, 'state' | 'used' | 'uses' | 'expires_at'>,
   at: number,
@@ -357,6 +357,11 @@ export function heldAs(
   if (entry.state === 'approved' && entry.used >= entry.uses) return 'used';
   const open = entry.state === 'approved' || entry.state === 'pending';
   return open && at >= entry.expires_at ? 'expired' : entry.state;
+}
+
+/** The same for whoever is told of its call: one that was released stays so, whatever ends the approval after that. */
+export function toldAs(entry: Parameters<typeof heldAs>[0], at: number): HeldAs {
+  return entry.used >= entry.uses ? 'used' : heldAs(entry, at);
 }
 
 const leafCheck = Compile(ApprovalLeaf);

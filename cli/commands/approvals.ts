@@ -12,6 +12,7 @@ import { CliError, EXIT, paint, print, printJson, progress } from '#cli/output.t
 import { visible } from '#cli/untrusted.ts';
 import { addGroup, addVerb } from '#cli/verb.ts';
 import type { ArgumentBound } from '#contracts/approval-grant.ts';
+import { toldAs } from '#contracts/approval.ts';
 import type { ApprovalItem, ApprovalPreview, DecisionAnswer } from '#contracts/held.ts';
 import type { Json } from '#contracts/json.ts';
 
@@ -275,7 +276,7 @@ async function watch(options: Reach): Promise<void> {
   progress('watching; Ctrl-C ends');
   for (;;) {
     for (const item of (await listed(client, 'all')).toReversed()) {
-      const now = item.state === 'approved' && item.used >= item.uses ? 'used' : item.state;
+      const now = toldAs(item, Date.now());
       const before = known.get(item.approval_id);
       known.set(item.approval_id, now);
       if (before === now || (first && now !== 'pending')) continue;

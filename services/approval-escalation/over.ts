@@ -11,6 +11,7 @@ type View = Pick<ControlView, 'get'>;
 
 /** The step that ends the call, undefined when nothing does. */
 export function overBy(row: Row, view: View): Step | undefined {
+  if (row.used >= row.uses) return undefined;
   const stopped = stoppedBy(row, view);
   if (stopped !== '') return { is: 'cancel', ...SYSTEM, reason: stopped };
   const same = row.facts.policies.every(

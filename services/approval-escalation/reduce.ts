@@ -155,9 +155,11 @@ function taken(before: Approval, step: Exclude<Step, UseStep | LookStep>, at: nu
     case 'acknowledge':
       return acknowledge(before, step);
     case 'cancel':
-      return end(before, 'cancelled', step, step.reason);
+      return unlessReleased(before, () => end(before, 'cancelled', step, step.reason));
     case 'supersede':
-      return end(before, 'superseded', SYSTEM, 'another policy became active');
+      return unlessReleased(before, () =>
+        end(before, 'superseded', SYSTEM, 'another policy became active'),
+      );
     case 'deny':
       return whilePending(before, () => end(before, 'denied', step, step.reason));
     case 'edit':
@@ -182,6 +184,10 @@ function strand(before: Approval, unreached: boolean): Reduced {
 /** What was approved is not declined any more. */
 const whilePending = ({ state }: Approval, then: () => Reduced): Reduced =>
   state === 'pending' ? then() : { is: 'ended' };
+
+/** What was released waits for nothing any more: only its time ends it, and then the call can be asked for anew. */
+const unlessReleased = ({ used, uses }: Approval, then: () => Reduced): Reduced =>
+  used < uses ? then() : { is: 'ended' };
 
 const AGENT: Actor = { by: 'agent', via: 'agent' };
 

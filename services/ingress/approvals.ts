@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
-import { type ApprovalEntry, HELD_WORDS, heldAs } from '#contracts/approval.ts';
+import { type ApprovalEntry, HELD_WORDS, toldAs } from '#contracts/approval.ts';
 import { type HeldAnswer, HELD_WAIT_S_MAX } from '#contracts/http.ts';
 import type { JsonObject } from '#contracts/json.ts';
 
@@ -82,7 +82,7 @@ async function principalOf(parts: Parts, caller: Caller, request: FastifyRequest
 
 function answerOf({ approval }: Asked, entry: ApprovalEntry | undefined): HeldAnswer {
   // Not stored yet: it waits, as its decision says.
-  const state = entry === undefined ? 'pending' : heldAs(entry, Date.now());
+  const state = entry === undefined ? 'pending' : toldAs(entry, Date.now());
   const { next, text } = HELD_WORDS[state];
   return {
     approval_id: entry?.approval_id ?? approval,

@@ -33,8 +33,9 @@ export const isEnd = (event: ApprovalEvent): boolean => event in ENDS;
 export function standing(
   event: ApprovalEvent,
   by: string,
-  { progress, tier }: ApprovalEventValue,
+  { progress, reason, tier }: ApprovalEventValue,
 ): string {
+  if (event === 'expired' && progress.votes >= progress.needed) return `Approved; ${reason}`;
   const end = ENDS[event];
   if (end !== undefined) return by.startsWith('system:') ? end : `${end} by ${shown(by, 64)}`;
   const votes = `${progress.votes} of ${progress.needed} approvals`;

@@ -146,16 +146,18 @@ export async function race(parts: RaceParts): Promise<Raced> {
   const approving = DECIDERS.filter(({ is }) => is === 'approve').map(async (step) => {
     if (await decides(parts, hold, step, gate)) open();
   });
-  void Promise.all(approving).then(() => open());
+  void Promise.allSettled(approving).then(() => open());
   const ending = DECIDERS.filter(({ is }) => is !== 'approve').map((step) =>
     decides(parts, hold, step, gate),
   );
   const using = Array.from({ length: USERS }, () => uses(parts, hold, gate));
-  await Promise.all([...approving, ...ending]);
-  const released = (await Promise.all(using)).filter(Boolean).length;
+  const [released] = await Promise.all([countOf(using), ...approving, ...ending]);
   await whole.tell(place); // what the next sweep does
   return { released, fault: await wrong(whole, hold, released) };
 }
+
+const countOf = async (those: readonly Promise<boolean>[]): Promise<number> =>
+  (await Promise.all(those)).filter(Boolean).length;
 
 async function held({ pool, tell }: RaceParts['whole']): Promise<Hold> {
   const hold = freshHold();

@@ -2,8 +2,9 @@
 
 import { randomBytes } from 'node:crypto';
 
+import pg from 'pg';
+
 import { DATABASE, prepareDatabase } from '#cli/local/database.ts';
-import { openPool } from '#host/database.ts';
 import { readMacKeys } from '#host/keys.ts';
 import { createLog } from '#host/log.ts';
 import { recordPublisher } from '#host/publish.ts';
@@ -15,10 +16,11 @@ import { createRecorder } from '../../services/decision-worker/recorder.ts';
 import { migrateDatabase } from '../../services/migrate/database.ts';
 import { race, type RaceParts } from './approval-race.ts';
 import { startPostgres } from './servers.ts';
-import { startWorld, type World } from './world.ts';
+import { startWorld } from './world.ts';
 
 const AT_ONCE = 24;
-const USE_TIMEOUT_MS = 30_000;
+/** A machine that stalls for seconds is no race. */
+const PATIENCE_MS = 60_000;
 const log = createLog('test', 'silent');
 
 /** What was seen so far. */
@@ -79,13 +81,19 @@ async function startRaces(roll: RaceParts['roll']): Promise<Races> {
   for (const stream of ['APPROVALS', 'DECISIONS', 'KV_approvals']) {
     await world.operator.jsm.streams.update(stream, { max_bytes: -1 }); // a long run stores much
   }
-  const pool = openPool(await databaseUrlFile(world, postgres.adminUrl), log, AT_ONCE);
-  pool.options.connectionTimeoutMillis = 60_000; // how long a busy machine takes is not what is raced
+  const connectionString = await databaseUrl(postgres.adminUrl);
+  const pool = new pg.Pool({
+    connectionString,
+    max: AT_ONCE,
+    connectionTimeoutMillis: PATIENCE_MS,
+  });
   const keys = readMacKeys(world.macKeysFile);
   const bus = await world.bus('approval-escalation');
+  const publish = recordPublisher(bus, keys);
   const telling: TellParts = {
     pool,
-    publish: recordPublisher(bus, keys),
+    publish: (subject, text, options) =>
+      publish(subject, text, { timeoutMs: PATIENCE_MS, ...options }),
     entries: await bus.bucket('approvals'),
     key: keys.get('approval-escalation')![0]!,
     keys,
@@ -94,7 +102,7 @@ async function startRaces(roll: RaceParts['roll']): Promise<Races> {
   return {
     parts: {
       whole: { pool, tell: createTell(telling), log, now: Date.now, telling },
-      recorder: createRecorder(recordPublisher(worker, keys), USE_TIMEOUT_MS, () => []),
+      recorder: createRecorder(recordPublisher(worker, keys), PATIENCE_MS, () => []),
       entryOf: approvalEntries(await worker.bucket('approvals'), keys, log).entry,
       roll,
     },
@@ -120,7 +128,7 @@ async function startRaces(roll: RaceParts['roll']): Promise<Races> {
   };
 }
 
-async function databaseUrlFile(world: World, adminUrl: string): Promise<string> {
+async function databaseUrl(adminUrl: string): Promise<string> {
   const password = randomBytes(12).toString('hex');
   await prepareDatabase(adminUrl, () => password);
   const url = (role: string) => {
@@ -130,5 +138,5 @@ async function databaseUrlFile(world: World, adminUrl: string): Promise<string> 
     return address.href;
   };
   await migrateDatabase(url('countersign_migrator'));
-  return world.file('approvals.url', url('countersign_approvals'));
+  return url('countersign_approvals');
 }

@@ -61,7 +61,14 @@ it('a refund is changed, approved by another person with a grant, repeated, and 
   expect(approved).toContain(`changed from  ${first.held}, by ada`);
   expect(approved).toContain('approved; it runs when its agent sends it again, once');
 
-  await expect.poll(async () => (await refund(300)).verdict, { timeout: 20_000 }).toBe('allow');
+  const released = { verdict: '', decision: '' };
+  const again = async () => Object.assign(released, await refund(300)).verdict;
+  await expect.poll(again, { timeout: 20_000 }).toBe('allow');
+  await expect
+    .poll(() => countersign('ada', 'approvals', 'show', held), { timeout: 20_000 })
+    .toMatch(
+      new RegExp(`^used [^]*released +\\S+ {2}by decision ${released.decision}; its outcome is`),
+    );
   expect(await countersign('ada', 'approvals', 'grants')).toContain(
     '2 more within 10 min, where only /amount=100..400 may differ',
   );

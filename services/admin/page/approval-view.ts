@@ -2,11 +2,12 @@
  * One held call as a person reads it before deciding: what would happen, then exactly what, why, who, what came before,
  * who else was asked, and last the decision.
  */
+import { toldAs } from '#contracts/approval.ts';
 import type { ApprovalPreview } from '#contracts/held.ts';
 import { foreign, html, type Html, marked, NOTHING } from '#host/html.ts';
 
 import { argumentsView } from './arguments-view.ts';
-import { clock, countdown, riskChip, shortClock, stateChip, stateOf, STATES } from './words.ts';
+import { clock, countdown, riskChip, shortClock, stateChip, STATES } from './words.ts';
 
 /** Names of operators by id, where they are registered. */
 export type Names = (id: string) => string;
@@ -23,7 +24,7 @@ export interface ApprovalView {
 
 export function approvalView(view: ApprovalView): Html {
   const { preview, at } = view;
-  const call = stateOf(preview, at) === 'pending' ? 'What would run' : 'The call';
+  const call = toldAs(preview, at) === 'pending' ? 'What would run' : 'The call';
   return html`${head(view)} ${outcome(view)} ${section(call, argumentsOf(preview))}
   ${changesOf(view)} ${section('Why it is held', whyOf(preview))}
   ${section('Who asks', whoOf(preview))}
@@ -40,7 +41,7 @@ const section = (title: string, body: Html): Html =>
 
 function head({ preview, at }: ApprovalView): Html {
   const { effect, tool, upstream, uses } = preview;
-  const state = stateOf(preview, at);
+  const state = toldAs(preview, at);
   const time = state === 'pending' ? countdown(preview.expires_at, at) : NOTHING;
   const title =
     effect === '' ? html`Run ${foreign(tool)} with the arguments below` : foreign(effect);
@@ -60,7 +61,7 @@ function head({ preview, at }: ApprovalView): Html {
 
 /** What became of it: who ended it, whether it was released. */
 function outcome({ preview, names, at }: ApprovalView): Html {
-  const state = stateOf(preview, at);
+  const state = toldAs(preview, at);
   const { votes, releases, reason, ended_by: by } = preview;
   if (state === 'pending') return NOTHING;
   const { title, look, text } = STATES[state];
@@ -236,7 +237,7 @@ function askedOf({ preview, names, approvers, at: now }: ApprovalView): Html {
       <strong>${name}</strong>
       <span>${quorum} of ${who.length === 0 ? 'nobody' : who.map(names).join(', ')}</span>
       <span class="soft small end"
-        >${yes.length === 0 ? (stateOf(preview, now) === 'pending' ? 'no yes so far' : '') : `yes: ${yes.map((vote) => names(vote.by)).join(', ')}`}</span
+        >${yes.length === 0 ? (toldAs(preview, now) === 'pending' ? 'no yes so far' : '') : `yes: ${yes.map((vote) => names(vote.by)).join(', ')}`}</span
       >
     </li> `;
   });

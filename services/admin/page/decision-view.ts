@@ -1,10 +1,10 @@
 /** What a person can do about a held call, as forms; the server decides anew whatever they send. */
 import { APPROVAL_OPERATIONS } from '#contracts/approval-api.ts';
+import { toldAs } from '#contracts/approval.ts';
 import { type ApprovalPreview, type DecisionStep, EDIT_CHARS_MAX } from '#contracts/held.ts';
 import { html, type Html, NOTHING, spelled } from '#host/html.ts';
 
 import { formToken, type Viewer } from './layout.ts';
-import { stateOf } from './words.ts';
 
 /** What can be decided on a page; everything else takes the command line. */
 export type PageStep = Extract<DecisionStep, 'approve' | 'deny' | 'edit' | 'acknowledge'>;
@@ -29,7 +29,7 @@ export interface DecisionView {
 
 export function decisionView(view: DecisionView): Html {
   const { preview, may, at } = view;
-  if (stateOf(preview, at) !== 'pending') return NOTHING;
+  if (toldAs(preview, at) !== 'pending') return NOTHING;
   if (!may('approve') && !may('acknowledge')) {
     return html`<section class="sheet">
       <h2>Decide</h2>

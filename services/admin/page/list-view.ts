@@ -1,8 +1,9 @@
 /** What waits, the most urgent first, and what ended lately. */
+import { toldAs } from '#contracts/approval.ts';
 import type { ApprovalItem } from '#contracts/held.ts';
 import { foreign, html, type Html, NOTHING } from '#host/html.ts';
 
-import { countdown, riskChip, stateChip, stateOf } from './words.ts';
+import { countdown, riskChip, stateChip } from './words.ts';
 
 export interface ListView {
   readonly pending: readonly ApprovalItem[];
@@ -56,4 +57,4 @@ function request(item: ApprovalItem, withTenant: boolean, at: number): Html {
 }
 
 const line = (item: ApprovalItem, at: number): Html =>
-  html`<li>${stateChip(stateOf(item, at))} <a href="${addressOf(item)}">${titleOf(item)}</a></li> `;
+  html`<li>${stateChip(toldAs(item, at))} <a href="${addressOf(item)}">${titleOf(item)}</a></li> `;

@@ -1,5 +1,5 @@
 /** What pages say in one place: states, times, amounts of time. */
-import { type HeldAs, heldAs } from '#contracts/approval.ts';
+import type { HeldAs } from '#contracts/approval.ts';
 import type { ApprovalItem } from '#contracts/held.ts';
 import { html, type Html } from '#host/html.ts';
 
@@ -26,7 +26,7 @@ export const STATES: Readonly<
   expired: {
     title: 'Expired',
     look: '',
-    text: 'Nobody answered in time, which is not a no. It did not run; the agent can ask again.',
+    text: 'Its time is over: nobody answered, or it was not sent again in time, which is not a no. It did not run; the agent can ask again.',
   },
   cancelled: { title: 'Withdrawn', look: '', text: 'It was withdrawn or stopped. It did not run.' },
   superseded: {
@@ -40,10 +40,6 @@ export const STATES: Readonly<
     text: 'Nobody is there who may approve it. It did not run.',
   },
 };
-
-/** The state of an item at a time. One that was released stays so for people, also when its time is over. */
-export const stateOf = (item: ApprovalItem, at: number): HeldAs =>
-  item.used >= item.uses ? 'used' : heldAs(item, at);
 
 const RISK_LOOKS = { low: '', medium: '', high: 'wait', critical: 'bad' } as const;
 

@@ -1,7 +1,7 @@
 /** GET /held/{id}: the page that a client opens for the person at it. It shows a state and decides nothing. */
 import type { FastifyInstance } from 'fastify';
 
-import { type HeldAs, heldAs } from '#contracts/approval.ts';
+import { type HeldAs, toldAs } from '#contracts/approval.ts';
 
 import { waitsUntil } from '../held-handle.ts';
 import { refuse } from '../http.ts';
@@ -40,7 +40,7 @@ const WORDS: Readonly<Record<HeldAs, string>> = {
   edited:
     'A person changed the arguments. The call did not run as it was; the agent can send the changed one.',
   expired:
-    'Nobody answered in time, which is not a no. The call did not run; the agent can ask again.',
+    'Its time is over: nobody answered, or it was not sent again in time, which is not a no. The call did not run; the agent can ask again.',
   cancelled: 'The request was withdrawn or stopped. The call did not run.',
   superseded: 'The rules changed while the call waited. It did not run; the agent can ask again.',
   no_channel: 'Nobody who may approve it is there, or could be reached. The call did not run.',
@@ -53,7 +53,7 @@ export function heldPageRoute(app: FastifyInstance, { seal, held }: Parts): void
     if (sealed === undefined || Date.now() > sealed.expiresAt)
       return refuse(reply, 'request.not_found');
     const entry = sealed.held && (await held.entry(sealed.held));
-    const state = entry === undefined ? 'pending' : heldAs(entry, Date.now());
+    const state = entry === undefined ? 'pending' : toldAs(entry, Date.now());
     return reply.headers(HEADERS).send(pageText(sealed, state));
   });
 }

@@ -1,7 +1,7 @@
 /** tasks/*: tasks of held calls are ours, and all we keep of them is in their sealed id; all others are the upstream's. */
 import type { FastifyReply } from 'fastify';
 
-import { HELD_WORDS, type ApprovalEntry, heldAs } from '#contracts/approval.ts';
+import { HELD_WORDS, type ApprovalEntry, toldAs } from '#contracts/approval.ts';
 import type { JsonObject } from '#contracts/json.ts';
 
 import { waitsUntil } from '../held-handle.ts';
@@ -68,7 +68,7 @@ async function resumeHeld(
   task: HeldTask,
 ): Promise<void> {
   const entry = task.place === undefined ? undefined : await exchange.parts.held.entry(task.place);
-  const state = entry === undefined ? 'pending' : heldAs(entry, Date.now());
+  const state = entry === undefined ? 'pending' : toldAs(entry, Date.now());
   if (state === 'approved' && (await releaseHeld(exchange, message, task))) return;
   const call =
     state === 'edited' && task.place !== undefined
@@ -80,7 +80,7 @@ async function resumeHeld(
 
 /** The task as its state says: ends are results that the model reads, for an error would end at its client. */
 function toldTask(task: TaskFacts, entry: ApprovalEntry | undefined): JsonObject {
-  const state = entry === undefined ? 'pending' : heldAs(entry, Date.now());
+  const state = entry === undefined ? 'pending' : toldAs(entry, Date.now());
   if (state === 'pending' || state === 'approved') {
     return taskOf(task, 'working', 'Waiting for an approval.');
   }

@@ -112,6 +112,9 @@ function wrong(before: World, after: World): string | undefined {
     return 'a step has no number of its own';
   const open = before.approval.state === 'pending' || before.approval.state === 'approved';
   if (!open && state !== before.approval.state) return 'an end did not last';
+  const spent = before.approval.used >= before.approval.uses;
+  if (spent && open && state !== before.approval.state && state !== 'expired')
+    return 'what was released ended by something else than its time';
   const people = new Set(progress.votes.map(({ by }) => by));
   if (people.size !== progress.votes.length) return 'one person counts twice';
   const enough = progress.plan.stages.every(

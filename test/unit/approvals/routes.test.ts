@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { type ApprovalRoute, planFor } from '#contracts/approval-route.ts';
-import { HELD_WORDS, heldAs } from '#contracts/approval.ts';
+import { HELD_WORDS, heldAs, toldAs } from '#contracts/approval.ts';
 import type { ApprovalRequest } from '#contracts/policy.ts';
 
 const ROUTES: readonly ApprovalRoute[] = [
@@ -89,5 +89,16 @@ describe('what an agent is told', () => {
     ['a no, also later', { state: 'denied', used: 0, uses: 1, expires_at: 10 }, 99, 'denied'],
   ] as const)('%s', (_, entry, at, expected) => {
     expect(heldAs(entry, at)).toBe(expected);
+    expect(toldAs(entry, at)).toBe(expected);
   });
+
+  it.each(['approved', 'expired', 'superseded', 'cancelled'] as const)(
+    'nobody is told that a released call did not run, also when its approval is %s',
+    (state) => {
+      expect(toldAs({ state, used: 1, uses: 1, expires_at: 10 }, 99)).toBe('used');
+      // Whoever asks again after its time is asked about again.
+      if (state !== 'approved')
+        expect(heldAs({ state, used: 1, uses: 1, expires_at: 10 }, 99)).toBe(state);
+    },
+  );
 });
