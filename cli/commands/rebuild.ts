@@ -7,8 +7,9 @@ import type { Command } from 'commander';
 import { readToken } from '#cli/client.ts';
 import { placesIn, systemFolder } from '#cli/local/places.ts';
 import { rebuildControl, type Rebuilt, rebuildSearch } from '#cli/local/rebuild.ts';
-import { resealPayloads } from '#cli/local/reseal.ts';
+import { resealContents } from '#cli/local/reseal.ts';
 import { readState } from '#cli/local/run-state.ts';
+import type { DatabaseRole } from '#cli/local/secrets.ts';
 import { CliError, EXIT, paint, print, printJson } from '#cli/output.ts';
 import { addVerb } from '#cli/verb.ts';
 import { readAtRest } from '#host/at-rest.ts';
@@ -19,7 +20,7 @@ export function register(program: Command): void {
     short: 'Compare what is derived with the record, and make it again.',
     summary:
       'Compare the search index and the state that workers watch with the record in Postgres, tell what differs, and ' +
-      'make it again; seal payloads anew that stand under an older key. Needs the running local system and disturbs ' +
+      'make it again; seal contents anew that stand under an older key. Needs the running local system and disturbs ' +
       'nothing. Exit code 1 when something differed.',
     examples: [
       ['./countersign rebuild --check', 'only tell'],
@@ -39,7 +40,8 @@ async function rebuild(options: { readonly json?: true; readonly check?: true })
     });
   }
   const { secrets } = placesIn(dir);
-  const database = readToken(join(secrets, 'database', 'countersign_chainer.url'));
+  const urlOf = (role: DatabaseRole) => readToken(join(secrets, 'database', `${role}.url`));
+  const database = urlOf('countersign_chainer');
   const repair = options.check !== true;
   const bus = await connectBus({
     url: urls.nats,
@@ -53,7 +55,7 @@ async function rebuild(options: { readonly json?: true; readonly check?: true })
     results = [
       await rebuildSearch(database, repair),
       await rebuildControl(bus, { url: database, atRest }, repair),
-      await resealPayloads(database, atRest, repair),
+      await resealContents(urlOf, atRest, repair),
     ];
   } finally {
     await bus.close();

@@ -143,6 +143,7 @@ export const PROCESSES: ProcessTable = {
           'notifier',
         ]),
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_approvals'),
+        COUNTERSIGN_AT_REST_KEYS_FILE: site.secrets.atRestKeysFile,
       }),
     },
     {
@@ -154,6 +155,7 @@ export const PROCESSES: ProcessTable = {
         ...bus(site, 'notifier'),
         ...macKeys(site, 'notifier', ['notifier', 'approval-escalation', 'admin']),
         COUNTERSIGN_DATABASE_URL_FILE: site.databaseUrlFile('countersign_notifier'),
+        COUNTERSIGN_AT_REST_KEYS_FILE: site.secrets.atRestKeysFile,
         COUNTERSIGN_NOTIFIER_HOST: HOST,
         COUNTERSIGN_NOTIFIER_PORT: String(site.port('notifier')),
         COUNTERSIGN_CHANNELS_FILE: site.chat.channelsFile,

@@ -13,7 +13,7 @@ import {
   parseEntry,
   showHash,
 } from '#contracts/chain.ts';
-import { AlteredContent, type AtRest, payloadPlace } from '#host/at-rest.ts';
+import { type AtRest, openOrEmpty, payloadPlace } from '#host/at-rest.ts';
 
 import type { Place } from './audit-query.ts';
 import { searchRows, sequencesAbout, type Wanted } from './audit-search.ts';
@@ -219,24 +219,11 @@ const rowReader =
   (atRest: AtRest): RowReader =>
   (stored) => {
     const { entry: text, tenant, sequence, erased } = stored;
-    const payload = stored.payload && openPayload(atRest, stored.payload, { tenant, sequence });
+    const payload =
+      stored.payload && openOrEmpty(atRest, stored.payload, payloadPlace(tenant, sequence));
     const hash = showHash(stored.hash);
     return { place: sequence, entry: text, hash, payload, erased, row: shown(stored, hash) };
   };
-
-/** The text of a payload. One that was altered is '', which no leaf commits to: whoever verifies hears of it. @throws UnknownKey */
-export function openPayload(
-  atRest: AtRest,
-  sealed: Uint8Array,
-  { tenant, sequence }: { readonly tenant: string; readonly sequence: number },
-): string {
-  try {
-    return atRest.open(sealed, payloadPlace(tenant, sequence));
-  } catch (error) {
-    if (error instanceof AlteredContent) return '';
-    throw error;
-  }
-}
 
 /** What the entry says. One that cannot be read is shown by its columns and marked. */
 function shown(stored: Stored, hash: string): AuditRow {

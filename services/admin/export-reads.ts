@@ -13,7 +13,7 @@ import {
   type LeafProof,
 } from '#contracts/export.ts';
 import type { TenantId } from '#contracts/ids.ts';
-import type { AtRest } from '#host/at-rest.ts';
+import { type AtRest, openOrEmpty, payloadPlace } from '#host/at-rest.ts';
 import { inTransaction } from '#host/database.ts';
 import {
   consistencyProof,
@@ -23,7 +23,6 @@ import {
   leafIndex,
 } from '#host/tree-store.ts';
 
-import { openPayload } from './audit-reads.ts';
 import { newestWitnessed } from './proof-reads.ts';
 
 export interface ExportAsked {
@@ -194,7 +193,9 @@ async function pageOf(
     ...(selection
       ? { prev: before.get(sequence - 1) ?? showHash(FIRST_PREV), proof: proofs[at] }
       : {}),
-    ...(payloads ? { payload: payload && openPayload(atRest, payload, { tenant, sequence }) } : {}),
+    ...(payloads
+      ? { payload: payload && openOrEmpty(atRest, payload, payloadPlace(tenant, sequence)) }
+      : {}),
   }));
   return { rows: page, through };
 }

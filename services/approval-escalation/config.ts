@@ -1,7 +1,7 @@
 /** Configuration of approval-escalation. */
 import { type Static, Type } from 'typebox';
 
-import { HostConfig, SecretFile } from '#host/config.ts';
+import { AT_REST_KEYS, HostConfig, SecretFile } from '#host/config.ts';
 
 export const EscalationConfig = Type.Object({
   ...HostConfig,
@@ -11,5 +11,6 @@ export const EscalationConfig = Type.Object({
   COUNTERSIGN_DATABASE_URL_FILE: SecretFile(
     'File with the database URL of the role countersign_approvals.',
   ),
+  COUNTERSIGN_AT_REST_KEYS_FILE: SecretFile(AT_REST_KEYS),
 });
 export type EscalationConfig = Static<typeof EscalationConfig>;

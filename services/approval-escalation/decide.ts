@@ -89,7 +89,7 @@ async function stepOf(
   if (step === 'deny' || step === 'cancel') return { is: step, ...actor, reason };
   if (step === 'acknowledge') return { is: step, ...actor };
   if (step === 'approve' && asked.grant === undefined) return { is: step, ...actor };
-  const row = await findByHandle(parts.pool, { tenant, id: approval });
+  const row = await findByHandle(parts, { tenant, id: approval });
   if (row === undefined) return { fault: 'not_found', detail: '' };
   const changes = changesOf(parts, row, asked);
   if ('fault' in changes) return { fault: 'impossible', detail: changes.fault };

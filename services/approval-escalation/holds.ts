@@ -102,7 +102,7 @@ async function store(parts: HoldParts, lines: RecordLines): Promise<string> {
   const place = { tenant: hold.tenant, id: hold.id };
   const happened = { event: 'held', actor: SYSTEM } as const;
   const event = eventOf(approval, { ...place, decisionId: hold.facts.decisionId }, happened, now());
-  const taken = await takeHold(parts.pool, hold, { approval, event });
+  const taken = await takeHold(parts, hold, { approval, event });
   await parts.afterCommit?.();
   // A crash may have come between storing and this: every step here may come again.
   if (stranded) {

@@ -1,5 +1,6 @@
 /** Wires approval-escalation: held calls in, people's decisions in between, events and entries out. */
 import { APPROVAL_WRITER } from '#contracts/approval.ts';
+import { readAtRest } from '#host/at-rest.ts';
 import { ConfigError, readConfig } from '#host/config.ts';
 import { consume } from '#host/consume.ts';
 import { watchControl } from '#host/control-view.ts';
@@ -22,7 +23,7 @@ import { startSweeper } from './sweep.ts';
 import { createTell } from './tell.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 12;
+const SCHEMA = 21;
 const CONNECTIONS_MAX = 12;
 const BATCH_MAX = 128;
 const STALE_MS = 5_000;
@@ -36,6 +37,7 @@ export async function start(
   const keys = readMacKeys(config.COUNTERSIGN_MAC_KEYS_FILE);
   const key = keys.get(APPROVAL_WRITER)?.[0];
   if (key === undefined) throw new ConfigError([`MAC keys: none of ${APPROVAL_WRITER}`]);
+  const atRest = readAtRest(config.COUNTERSIGN_AT_REST_KEYS_FILE);
   const { add, closeAll } = closers(log);
   const bus = await connectBus({
     url: config.COUNTERSIGN_NATS_URL,
@@ -50,10 +52,18 @@ export async function start(
   add('pool', () => pool.end());
   const database = watchDatabase(pool, SCHEMA, log);
   const entries = await bus.bucket('approvals');
-  const tell = createTell({ pool, publish: recordPublisher(bus, keys), entries, key, keys });
+  const tell = createTell({
+    pool,
+    atRest,
+    publish: recordPublisher(bus, keys),
+    entries,
+    key,
+    keys,
+  });
   const parts = {
     ...hooks,
     pool,
+    atRest,
     tell,
     log,
     now: Date.now,

@@ -15,7 +15,8 @@ import { inTransaction } from '#host/database.ts';
 import { editsOf, requesterOf } from './edit.ts';
 import { readLeaf, readPayload } from './hold.ts';
 import { asksForItself, peopleOf } from './may-decide.ts';
-import { type Row, usesOf } from './store.ts';
+import { usesOf } from './store-lists.ts';
+import type { Row } from './store.ts';
 
 /** One line of a list. */
 export function itemOf(row: Row): ApprovalItem {
@@ -67,7 +68,9 @@ export async function previewOf(
       .filter((operator) => asksForItself(people(operator), requester))
       .map(({ id }) => id),
     missing: [
-      ...(call === undefined ? ['the call itself'] : []),
+      ...(call === undefined
+        ? [row.erased ? 'the call itself: it was erased' : 'the call itself']
+        : []),
       ...(earlier === undefined ? ['what this agent did before'] : []),
     ],
   };

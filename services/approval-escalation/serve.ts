@@ -20,7 +20,8 @@ import { planOfCall } from './plan.ts';
 import { itemOf, previewOf } from './preview.ts';
 import { take } from './steps.ts';
 import { listGrants } from './store-edits.ts';
-import { findByHandle, listOpen, listRows } from './store.ts';
+import { listOpen, listRows } from './store-lists.ts';
+import { findByHandle } from './store.ts';
 
 export interface ServeParts extends DecideParts {
   readonly keys: MacKeys;
@@ -93,28 +94,28 @@ async function answer(parts: ServeParts, tenant: TenantId, ask: HeldAsk): Promis
 }
 
 async function list(
-  { pool }: ServeParts,
+  parts: ServeParts,
   tenant: TenantId,
   { state, before, limit }: Extract<HeldAsk, { ask: 'list' }>,
 ): Promise<HeldReply<'list'>> {
-  const rows = await listRows(pool, tenant, { state, before, limit: limit + 1 });
+  const rows = await listRows(parts, tenant, { state, before, limit: limit + 1 });
   const items = rows.slice(0, limit).map(itemOf);
   return { ok: true, value: { items, more: rows.length > limit } };
 }
 
-async function grants({ pool, now }: ServeParts, tenant: TenantId): Promise<HeldReply<'grants'>> {
-  const rows = await listGrants(pool, tenant, { at: now(), limit: HELD_PAGE_MAX });
+async function grants(parts: ServeParts, tenant: TenantId): Promise<HeldReply<'grants'>> {
+  const rows = await listGrants(parts, tenant, { at: parts.now(), limit: HELD_PAGE_MAX });
   return { ok: true, value: { items: rows.map(itemOf) } };
 }
 
 async function show(
-  { pool, operators }: ServeParts,
+  parts: ServeParts,
   tenant: TenantId,
   { approval }: Extract<HeldAsk, { ask: 'show' }>,
 ): Promise<HeldReply<'show'>> {
-  const row = await findByHandle(pool, { tenant, id: approval });
+  const row = await findByHandle(parts, { tenant, id: approval });
   if (row === undefined) return refused('not_found');
-  return { ok: true, value: await previewOf(pool, row, operators) };
+  return { ok: true, value: await previewOf(parts.pool, row, parts.operators) };
 }
 
 /** Ends a call that nobody could be told of, unless somebody still will be or was heard of. */
@@ -130,11 +131,15 @@ async function strandHeld(
 }
 
 async function waitingOf(
-  { pool, now }: ServeParts,
+  parts: ServeParts,
   tenant: TenantId,
   { principal }: Extract<HeldAsk, { ask: 'mine' }>,
 ): Promise<HeldReply<'mine'>> {
-  const rows = await listOpen(pool, tenant, { principal, at: now(), limit: WAITING_CALLS_MAX });
+  const rows = await listOpen(parts, tenant, {
+    principal,
+    at: parts.now(),
+    limit: WAITING_CALLS_MAX,
+  });
   const value = rows.map(({ state, progress: { summary }, expiresAt }) => ({
     approval_id: summary.approval_id,
     tool: summary.tool,
@@ -148,11 +153,11 @@ async function waitingOf(
 
 /** The call itself, for its own principal: with it the ingress asks a worker anew. */
 async function heldCallOf(
-  { pool }: ServeParts,
+  parts: ServeParts,
   tenant: TenantId,
   { approval, principal }: Extract<HeldAsk, { ask: 'call' }>,
 ): Promise<HeldReply<'call'>> {
-  const row = await findByHandle(pool, { tenant, id: approval });
+  const row = await findByHandle(parts, { tenant, id: approval });
   if (row === undefined || row.facts.principal !== principal) return refused('not_found');
   const leaf = readLeaf(row.lines.leaf);
   const payload = leaf === undefined ? undefined : readPayload(leaf, row.lines.payload);

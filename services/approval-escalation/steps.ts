@@ -7,11 +7,10 @@ import { eventOf } from './event.ts';
 import { grantGiven } from './grant.ts';
 import { type Approval, type Happened, reduce, type Reduced, type Step, SYSTEM } from './reduce.ts';
 import { grantsOf, type NewGrant, takeEdit, takeGranting } from './store-edits.ts';
-import { findByHandle, type Place, type Row, takeStep, takeUse } from './store.ts';
+import { findByHandle, type HeldStore, type Place, type Row, takeStep, takeUse } from './store.ts';
 import type { Tell } from './tell.ts';
 
-export interface StepParts {
-  readonly pool: pg.Pool;
+export interface StepParts extends HeldStore<pg.Pool> {
   readonly tell: Tell;
   readonly log: Logger;
   readonly now: () => number;
@@ -38,7 +37,7 @@ export async function take<Refusal>(
   permit: Permit<Refusal> = () => Promise.resolve(undefined),
 ): Promise<Took | { readonly refusal: Refusal } | undefined> {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const row = await findByHandle(parts.pool, place);
+    const row = await findByHandle(parts, place);
     if (row === undefined) return undefined;
     const refusal = await permit(row);
     if (refusal !== undefined) return { refusal };
@@ -58,7 +57,7 @@ export async function take<Refusal>(
 }
 
 async function store(
-  { pool }: StepParts,
+  parts: StepParts,
   row: Row,
   step: Step,
   { next, happened, at }: { next: Approval; happened: Happened; at: number },
@@ -66,17 +65,17 @@ async function store(
   const place = { tenant: row.tenant, id: row.id, decisionId: row.facts.decisionId };
   const event = eventOf(next, place, happened, at);
   if (step.is === 'use') {
-    return takeUse(pool, row, { k: step.k, decisionId: step.decisionId, at }, { next, event });
+    return takeUse(parts, row, { k: step.k, decisionId: step.decisionId, at }, { next, event });
   }
   if (step.is === 'edit') {
     const edit = { call: step.call, by: step.by, at };
-    return (await takeEdit(pool, row, edit, { next, event })) ? 'taken' : 'overtaken';
+    return (await takeEdit(parts, row, edit, { next, event })) ? 'taken' : 'overtaken';
   }
   const grant = grantGiven(row, next, happened.actor, at);
   if (step.is === 'approve' && grant !== undefined) {
-    return (await takeGranting(pool, row, { next, event }, grant)) ? grant : 'overtaken';
+    return (await takeGranting(parts, row, { next, event }, grant)) ? grant : 'overtaken';
   }
-  return (await takeStep(pool, row, next, event)) ? 'taken' : 'overtaken';
+  return (await takeStep(parts, row, next, event)) ? 'taken' : 'overtaken';
 }
 
 const REPLACED = { is: 'cancel', ...SYSTEM, reason: 'another grant took its place' } as const;

@@ -10,25 +10,26 @@ import {
   attach,
   type Columns,
   type EventRow,
+  type HeldStore,
   insert,
   type Kept,
   LIGHT,
   type Place,
   type Queryable,
   type Row,
-  rowOf,
+  rowsOf,
   takeStep,
 } from './store.ts';
 
 /** Takes the step that changes the arguments, and notes whose wish the call is that it names. */
 export async function takeEdit(
-  pool: pg.Pool,
+  { pool, atRest }: HeldStore<pg.Pool>,
   before: Row,
   edit: { readonly call: string; readonly by: string; readonly at: number },
   step: { readonly next: Approval; readonly event: EventRow },
 ): Promise<boolean> {
   return inTransaction(pool, async (client) => {
-    if (!(await takeStep(client, before, step.next, step.event))) return false;
+    if (!(await takeStep({ pool: client, atRest }, before, step.next, step.event))) return false;
     await client.query(
       'insert into approval_edits (tenant, id, call, edited_by, at) values ($1, $2, $3, $4, $5)',
       [before.tenant, before.id, edit.call, edit.by, edit.at],
@@ -62,15 +63,15 @@ export interface NewGrant {
 
 /** Takes the last yes together with the grant that it gives. */
 export async function takeGranting(
-  pool: pg.Pool,
+  { pool, atRest }: HeldStore<pg.Pool>,
   before: Row,
   step: { readonly next: Approval; readonly event: EventRow },
   grant: NewGrant,
 ): Promise<boolean> {
   return inTransaction(pool, async (client) => {
-    if (!(await takeStep(client, before, step.next, step.event))) return false;
+    if (!(await takeStep({ pool: client, atRest }, before, step.next, step.event))) return false;
     const { tenant, id } = grant.held;
-    await insert(client, grant.held, grant);
+    await insert({ pool: client, atRest }, grant.held, grant);
     await attach(client, { tenant, handle: id, id });
     return true;
   });
@@ -92,14 +93,14 @@ export async function grantsOf(
 
 /** Grants that hold, newest first. */
 export async function listGrants(
-  db: Queryable,
+  { pool, atRest }: HeldStore,
   tenant: TenantId,
   { at, limit }: { readonly at: number; readonly limit: number },
 ): Promise<Row[]> {
-  const { rows } = await db.query<Columns>(
+  const { rows } = await pool.query<Columns>(
     `select ${LIGHT} from approvals where tenant = $1 and state = 'approved' and expires_at > $2
      and used < uses and grant_of is not null order by position desc limit $3`,
     [tenant, at, limit],
   );
-  return rows.map(rowOf);
+  return rowsOf(atRest, rows);
 }

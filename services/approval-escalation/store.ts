@@ -8,10 +8,19 @@ import type { ApprovalState } from '#contracts/approval.ts';
 import type { DecisionId, TenantId } from '#contracts/ids.ts';
 import type { RecordLines } from '#contracts/record.ts';
 import type { ApprovalEvent } from '#contracts/subjects.ts';
+import { type AtRest, type ContentPlace, openOrEmpty } from '#host/at-rest.ts';
 import { inTransaction } from '#host/database.ts';
 
 import type { Facts, Hold } from './hold.ts';
 import { type Approval, type Progress, wakeAt } from './reduce.ts';
+
+export type Queryable = Pick<pg.Pool, 'query'>;
+
+/** The tables, and what seals the contents that they keep. */
+export interface HeldStore<Pool extends Queryable = Queryable> {
+  readonly pool: Pool;
+  readonly atRest: AtRest;
+}
 
 /** A stored held call. */
 export interface Row extends Approval {
@@ -23,6 +32,8 @@ export interface Row extends Approval {
   readonly lines: RecordLines;
   /** Last step that is told. */
   readonly told: number;
+  /** Its content is gone: no payload, no words, no persons. */
+  readonly erased: boolean;
 }
 
 /** A step's event as it will be published. */
@@ -46,62 +57,55 @@ export interface Columns {
   readonly expires_at: number;
   readonly uses: number;
   readonly used: number;
-  readonly progress: Progress;
-  readonly facts: Facts;
+  /** Sealed, these three; an empty payload was left out. */
+  readonly progress: Buffer;
+  readonly facts: Buffer;
+  readonly payload: Buffer;
   readonly leaf: string;
-  readonly payload: string;
   readonly told: number;
+  readonly erased: boolean;
 }
 
 const COLUMNS =
-  'tenant, id, position, binding, state, step, expires_at, uses, used, progress, facts, leaf, payload, told';
+  'tenant, id, position, binding, state, step, expires_at, uses, used, progress, facts, leaf, payload, told, erased';
 
 /** Without the records, which may be large: for what looks at many. */
-export const LIGHT = COLUMNS.replace(' leaf, payload,', " '' as leaf, '' as payload,");
+export const LIGHT = COLUMNS.replace(' leaf, payload,', " '' as leaf, ''::bytea as payload,");
 
-export function rowOf({ expires_at: expiresAt, leaf, payload, ...rest }: Columns): Row {
-  return { ...rest, expiresAt, lines: { leaf, payload } };
-}
+export const rowsOf = (atRest: AtRest, rows: readonly Columns[]): Row[] =>
+  rows.map(({ expires_at: expiresAt, leaf, payload, progress, facts, ...rest }) => ({
+    ...rest,
+    expiresAt,
+    // Of our own making: they open only as they were sealed.
+    progress: JSON.parse(atRest.open(progress, contentOf(rest, 'progress'))) as Progress,
+    facts: JSON.parse(atRest.open(facts, contentOf(rest, 'facts'))) as Facts,
+    lines: { leaf, payload: openOrEmpty(atRest, payload, contentOf(rest, 'payload')) },
+  }));
 
-export type Queryable = Pick<pg.Pool, 'query'>;
+/** A sealed column of a held call. */
+export const contentOf = (
+  { tenant, id }: Place,
+  column: 'progress' | 'facts' | 'payload',
+): ContentPlace => ({ table: 'approvals', tenant, id: `${id} ${column}` });
+
+/** The sealed payload of a step's event. */
+export const eventContent = ({ tenant, id }: Place, step: number): ContentPlace => ({
+  table: 'approval_events',
+  tenant,
+  id: `${id} ${step}`,
+});
 
 /** The held call of an id that any of its holds was given. */
-export async function findByHandle(db: Queryable, { tenant, id }: Place): Promise<Row | undefined> {
-  const { rows } = await db.query<Columns>(
+export async function findByHandle(
+  { pool, atRest }: HeldStore,
+  { tenant, id }: Place,
+): Promise<Row | undefined> {
+  const { rows } = await pool.query<Columns>(
     `select ${COLUMNS} from approvals where tenant = $1
      and id = (select id from approval_handles where tenant = $1 and handle = $2)`,
     [tenant, id],
   );
-  return rows[0] === undefined ? undefined : rowOf(rows[0]);
-}
-
-/** A page of held calls without their records, newest first, below a position. @param state '' = all */
-export async function listRows(
-  db: Queryable,
-  tenant: TenantId,
-  { state, before, limit }: { state: ApprovalState | ''; before: number; limit: number },
-): Promise<Row[]> {
-  const { rows } = await db.query<Columns>(
-    `select ${LIGHT} from approvals where tenant = $1 ${state === '' ? 'and $2 = $2' : 'and state = $2'}
-     and position < $3 order by position desc limit $4`,
-    [tenant, state, before === 0 ? Number.MAX_SAFE_INTEGER : before, limit],
-  );
-  return rows.map(rowOf);
-}
-
-/** What waits of one principal, newest first: pending, or approved with uses left. */
-export async function listOpen(
-  db: Queryable,
-  tenant: TenantId,
-  { principal, at, limit }: { principal: string; at: number; limit: number },
-): Promise<Row[]> {
-  const { rows } = await db.query<Columns>(
-    `select ${COLUMNS} from approvals where tenant = $1 and state in ('pending', 'approved')
-     and facts->>'principal' = $2 and expires_at > $3 and used < uses and grant_of is null
-     order by position desc limit $4`,
-    [tenant, principal, at, limit],
-  );
-  return rows.map(rowOf);
+  return rowsOf(atRest, rows)[0];
 }
 
 /** What is kept beside the state. */
@@ -112,7 +116,7 @@ export type Taken = 'stored' | 'attached' | 'known';
 
 /** @param first the state in which it is stored @param event of its first step */
 export async function takeHold(
-  pool: pg.Pool,
+  { pool, atRest }: HeldStore<pg.Pool>,
   hold: Hold,
   first: { readonly approval: Approval; readonly event: EventRow },
 ): Promise<Taken> {
@@ -139,7 +143,7 @@ export async function takeHold(
       binding,
       id,
     ]);
-    await insert(client, hold, first);
+    await insert({ pool: client, atRest }, hold, first);
     await attach(client, { tenant, handle: id, id });
     return 'stored';
   });
@@ -167,13 +171,15 @@ export async function attach(
 }
 
 export async function insert(
-  client: pg.PoolClient,
+  { pool: client, atRest }: HeldStore,
   { tenant, id, binding, facts, summary, lines }: Kept,
   { approval, event }: { readonly approval: Approval; readonly event: EventRow },
 ): Promise<void> {
+  const { seal } = atRest;
+  const place = { tenant, id };
   await client.query(
-    `insert into approvals (tenant, id, binding, state, step, held_at, expires_at, wake_at, uses, progress, leaf, payload, facts, grant_of)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+    `insert into approvals (tenant, id, binding, state, step, held_at, expires_at, wake_at, uses, progress, leaf, payload, facts, grant_of, principal)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
     [
       tenant,
       id,
@@ -184,30 +190,38 @@ export async function insert(
       approval.expiresAt,
       wakeAt(approval) ?? null,
       approval.uses,
-      JSON.stringify(approval.progress),
+      seal(JSON.stringify(approval.progress), contentOf(place, 'progress')),
       lines.leaf,
-      lines.payload,
-      JSON.stringify(facts),
+      seal(lines.payload, contentOf(place, 'payload')),
+      seal(JSON.stringify(facts), contentOf(place, 'facts')),
       approval.progress.grantOf ?? null,
+      facts.principal,
     ],
   );
   await client.query(
     'insert into approval_events (tenant, id, step, event, leaf, payload) values ($1, $2, $3, $4, $5, $6)',
-    [tenant, id, event.step, event.event, event.leaf, event.payload],
+    [
+      tenant,
+      id,
+      event.step,
+      event.event,
+      event.leaf,
+      seal(event.payload, eventContent(place, event.step)),
+    ],
   );
 }
 
 /** Takes a step from `before` to `next`. False when another step came first: look again. */
 export async function takeStep(
-  db: Queryable,
+  { pool, atRest }: HeldStore,
   before: Row,
   next: Approval,
   event: EventRow,
 ): Promise<boolean> {
-  const { rows } = await db.query<{ changed: number }>(
+  const { rows } = await pool.query<{ changed: number }>(
     `with changed as (
        update approvals set state = $4, step = $5, used = $6, progress = $7, wake_at = $8
-       where tenant = $1 and id = $2 and step = $3 returning tenant, id, step
+       where tenant = $1 and id = $2 and step = $3 and erased = $12 returning tenant, id, step
      ), recorded as (
        insert into approval_events (tenant, id, step, event, leaf, payload)
        select tenant, id, step, $9, $10, $11 from changed
@@ -220,11 +234,12 @@ export async function takeStep(
       next.state,
       next.step,
       next.used,
-      JSON.stringify(next.progress),
+      atRest.seal(JSON.stringify(next.progress), contentOf(before, 'progress')),
       wakeAt(next) ?? null,
       event.event,
       event.leaf,
-      event.payload,
+      atRest.seal(event.payload, eventContent(before, event.step)),
+      before.erased,
     ],
   );
   return rows[0]?.changed === 1;
@@ -232,7 +247,7 @@ export async function takeStep(
 
 /** Takes a step that is the k-th use: once, however often the use is delivered. */
 export async function takeUse(
-  pool: pg.Pool,
+  { pool, atRest }: HeldStore<pg.Pool>,
   before: Row,
   use: { readonly k: number; readonly decisionId: DecisionId; readonly at: number },
   step: { readonly next: Approval; readonly event: EventRow },
@@ -245,25 +260,14 @@ export async function takeUse(
     );
     if (known.rowCount !== 0) return 'known';
     // Two instances with the same use are told apart by the step: only one of them gets it.
-    if (!(await takeStep(client, before, step.next, step.event))) return 'overtaken';
+    if (!(await takeStep({ pool: client, atRest }, before, step.next, step.event)))
+      return 'overtaken';
     await client.query(
       'insert into approval_uses (tenant, id, k, decision_id, at) values ($1, $2, $3, $4, $5)',
       [tenant, id, use.k, use.decisionId, use.at],
     );
     return 'taken';
   });
-}
-
-/** The uses of an approval, in their order. */
-export async function usesOf(
-  pool: pg.Pool,
-  { tenant, id }: Pick<Row, 'tenant' | 'id'>,
-): Promise<{ decision_id: DecisionId; at: number; effect: string }[]> {
-  const { rows } = await pool.query<{ decision_id: DecisionId; at: number; effect: string }>(
-    'select decision_id, at, effect from approval_uses where tenant = $1 and id = $2 order by k',
-    [tenant, id],
-  );
-  return rows;
 }
 
 /** What is to be told of a held call: its state, the events since it was told last, every id that it has. */
@@ -275,14 +279,17 @@ export interface Untold {
   readonly use: { readonly decisionId: DecisionId; readonly effect: string } | undefined;
 }
 
-export async function readUntold(pool: pg.Pool, place: Place): Promise<Untold | undefined> {
+export async function readUntold(
+  { pool, atRest }: HeldStore<pg.Pool>,
+  place: Place,
+): Promise<Untold | undefined> {
   return inTransaction(pool, async (client) => {
     // One moment for all of it, so that no state is told before the event that made it.
     await client.query('set transaction isolation level repeatable read');
-    const row = await findByHandle(client, place);
+    const row = await findByHandle({ pool: client, atRest }, place);
     if (row === undefined) return undefined;
     const at = [row.tenant, row.id];
-    const events = await client.query<EventRow>(
+    const events = await client.query<EventRow & { payload: Buffer }>(
       `select step, event, leaf, payload from approval_events
        where tenant = $1 and id = $2 and step > $3 order by step`,
       [...at, row.told],
@@ -298,7 +305,10 @@ export async function readUntold(pool: pg.Pool, place: Place): Promise<Untold | 
     const use = uses.rows[0];
     return {
       row,
-      events: events.rows,
+      events: events.rows.map(({ payload, ...event }) => ({
+        ...event,
+        payload: atRest.open(payload, eventContent(row, event.step)),
+      })),
       handles: handles.rows.map(({ handle }) => handle),
       use: use === undefined ? undefined : { decisionId: use.decision_id, effect: use.effect },
     };
@@ -334,10 +344,40 @@ export async function awake(db: Queryable, at: number): Promise<Place[]> {
 }
 
 /** Held calls that are pending or approved, without their records. @param tenant undefined = of all */
-export async function open(db: Queryable, tenant: TenantId | undefined): Promise<Row[]> {
-  const { rows } = await db.query<Columns>(
+export async function open(
+  { pool, atRest }: HeldStore,
+  tenant: TenantId | undefined,
+): Promise<Row[]> {
+  const { rows } = await pool.query<Columns>(
     `select ${LIGHT} from approvals where state in ('pending', 'approved') and ($1::text is null or tenant = $1)`,
     [tenant ?? null],
   );
-  return rows.map(rowOf);
+  return rowsOf(atRest, rows);
+}
+
+/** Leaves a held call, all of whose steps are told, without its content. @throws when a step came first */
+export async function eraseContent(
+  { pool, atRest }: HeldStore<pg.Pool>,
+  row: Row,
+  { progress, facts }: Pick<Row, 'progress' | 'facts'>,
+): Promise<void> {
+  const { tenant, id, step } = row;
+  await inTransaction(pool, async (client) => {
+    const { rowCount } = await client.query(
+      `update approvals set erased = true, principal = '', payload = '', progress = $4, facts = $5
+       where tenant = $1 and id = $2 and step = $3 and told = step`,
+      [
+        tenant,
+        id,
+        step,
+        atRest.seal(JSON.stringify(progress), contentOf(row, 'progress')),
+        atRest.seal(JSON.stringify(facts), contentOf(row, 'facts')),
+      ],
+    );
+    if (rowCount !== 1) throw new Error('a held call changed while it was erased');
+    await client.query(`update approval_events set payload = '' where tenant = $1 and id = $2`, [
+      tenant,
+      id,
+    ]);
+  });
 }

@@ -11,6 +11,7 @@ import { parseTenantId, PLATFORM, type TenantId } from '#contracts/ids.ts';
 import type { ControlView } from '#host/control-view.ts';
 import type { DatabaseWatch } from '#host/database-watch.ts';
 
+import { eraseHeld } from './erase.ts';
 import { overBy } from './over.ts';
 import { inTenant } from './preview.ts';
 import { type StepParts, take, tellOrLater } from './steps.ts';
@@ -56,7 +57,7 @@ export function startSweeper(parts: SweepParts): Sweeper {
     changed.clear();
     try {
       for (const tenant of tenants.includes(PLATFORM) ? [undefined] : tenants) {
-        const rows = await open(pool, tenant);
+        const rows = await open(parts, tenant);
         const over = rows.filter((row) => overBy(row, view) !== undefined);
         await each(over, ({ tenant: whose, id }) => reconsider(whose, id));
       }
@@ -74,6 +75,7 @@ export function startSweeper(parts: SweepParts): Sweeper {
     if (parts.now() < effectsAt) return;
     effectsAt = parts.now() + EFFECTS_MS;
     await noteEffects(parts);
+    await eraseHeld(parts);
   };
 
   const loop = async () => {
@@ -96,9 +98,9 @@ export function startSweeper(parts: SweepParts): Sweeper {
   };
 }
 
-async function overStep({ pool, view }: SweepParts, place: Place) {
-  const row = await findByHandle(pool, place);
-  return row === undefined ? undefined : overBy(row, view);
+async function overStep(parts: SweepParts, place: Place) {
+  const row = await findByHandle(parts, place);
+  return row === undefined ? undefined : overBy(row, parts.view);
 }
 
 async function each<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {

@@ -12,13 +12,19 @@ import { SUBJECTS } from '#contracts/subjects.ts';
 import type { KV } from '#host/nats.ts';
 import type { PublishRecord } from '#host/publish.ts';
 
-import { markTold, type Place, readUntold, type Row, type Untold } from './store.ts';
+import {
+  type HeldStore,
+  markTold,
+  type Place,
+  readUntold,
+  type Row,
+  type Untold,
+} from './store.ts';
 
 /** @throws when the database, the stream or the bucket cannot be reached; what was told stays told */
 export type Tell = (place: Place) => Promise<void>;
 
-export interface TellParts {
-  readonly pool: pg.Pool;
+export interface TellParts extends HeldStore<pg.Pool> {
   readonly publish: PublishRecord;
   readonly entries: KV;
   readonly key: Uint8Array;
@@ -27,7 +33,7 @@ export interface TellParts {
 
 export function createTell(parts: TellParts): Tell {
   return async (place) => {
-    const untold = await readUntold(parts.pool, place);
+    const untold = await readUntold(parts, place);
     if (untold === undefined) return;
     const { row, events, handles } = untold;
     for (const { event, step, leaf, payload } of events) {
@@ -69,7 +75,8 @@ function coverOf({ progress, facts }: Row): Pick<ApprovalEntry, 'grant'> {
 const NOTE_CHARS_MAX = 1_000;
 
 /** For the agent: a person's words, and what they put in the place of the arguments where it is short. */
-function noteOf({ state, progress: { reason, edit = '' } }: Row): string {
+function noteOf({ state, erased, progress: { reason, edit = '' } }: Row): string {
+  if (erased) return '';
   if (state === 'denied') return reason;
   if (state !== 'edited') return '';
   const whole = `${reason}${reason === '' ? '' : ' '}Changed arguments: ${edit}`;
@@ -105,9 +112,13 @@ async function write(
   throw new Error('an entry changes faster than it can be written');
 }
 
-/** A later approval of the same call, a later step of the same one, or the same step with what its use has become. */
+/** A later approval of the same call, a later step of the same one, or the same step with what its use has become or once it was erased. */
 function isNewer(entry: ApprovalEntry, before: ApprovalEntry): boolean {
   if (entry.position !== before.position) return entry.position > before.position;
   if (entry.step !== before.step) return entry.step > before.step;
-  return before.effect === '' && entry.effect !== '';
+  if (before.effect !== '') return entry.effect === before.effect && holdsLess(entry, before);
+  return entry.effect !== '' || holdsLess(entry, before);
 }
+
+const holdsLess = (entry: ApprovalEntry, before: ApprovalEntry): boolean =>
+  (entry.note === '' && before.note !== '') || (!entry.grant && before.grant !== undefined);

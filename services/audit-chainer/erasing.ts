@@ -93,6 +93,13 @@ const WANTED = `from payload_orders o
   join payloads p on p.tenant = v.tenant and p.sequence = v.sequence
   where o.tenant = $1 and o.id = $2 and (o.action = 'erase' or not o.ended)`;
 
+/** Whoever keeps a copy of a held call erases it, too. */
+const TELL_COPIES = `insert into erased_holds (tenant, approval)
+  select c.tenant, s.approval from chain_rows c
+  join search_rows s on s.tenant = c.tenant and s.sequence = c.sequence and s.approval <> ''
+  where c.tenant = $1 and c.sequence = any($2::bigint[]) and c.kind = 'decision' and c.verdict = 'escalate'
+  on conflict do nothing`;
+
 async function eraseBatch(
   pool: pg.Pool,
   { tenant, id }: { readonly tenant: string; readonly id: string },
@@ -114,10 +121,12 @@ async function eraseBatch(
        returning sequence`,
       [tenant, id],
     );
+    const sequences = rows.map(({ sequence }) => sequence);
     await client.query('delete from payloads where tenant = $1 and sequence = any($2::bigint[])', [
       tenant,
-      rows.map(({ sequence }) => sequence),
+      sequences,
     ]);
+    await client.query(TELL_COPIES, [tenant, sequences]);
     if (rows.length < BATCH_ROWS) {
       await client.query(
         `update payload_orders set ended = not open, through = case when open then through else $3 end

@@ -1,7 +1,7 @@
 /** Configuration of the notifier. */
 import { type Static, Type } from 'typebox';
 
-import { HostConfig, Port, SecretFile } from '#host/config.ts';
+import { AT_REST_KEYS, HostConfig, Port, SecretFile } from '#host/config.ts';
 
 export const NotifierConfig = Type.Object({
   ...HostConfig,
@@ -11,6 +11,7 @@ export const NotifierConfig = Type.Object({
   COUNTERSIGN_DATABASE_URL_FILE: SecretFile(
     'File with the database URL of the role countersign_notifier.',
   ),
+  COUNTERSIGN_AT_REST_KEYS_FILE: SecretFile(AT_REST_KEYS),
   COUNTERSIGN_NOTIFIER_HOST: Type.String({
     default: '127.0.0.1',
     description: 'Address of the listener for callbacks. TLS is the business of a proxy before it.',

@@ -1,8 +1,6 @@
 /** Sends what is due until closed. Postgres is asked again and again, so nothing is lost with this process. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type pg from 'pg';
-
 import type { DatabaseWatch } from '#host/database-watch.ts';
 import type { Logger } from '#host/log.ts';
 import { counter } from '#host/metrics.ts';
@@ -20,6 +18,7 @@ import {
   markDead,
   markLater,
   markSent,
+  type NoticeStore,
   readMessage,
   type SentAs,
 } from './store.ts';
@@ -38,8 +37,7 @@ const DOWN_AFTER = 5;
 /** Once may be a repeat that says so; twice would not be honest any more. */
 const UNSURE_MAX = 1;
 
-export interface DeliverParts {
-  readonly pool: pg.Pool;
+export interface DeliverParts extends NoticeStore {
   readonly database: DatabaseWatch;
   readonly channels: Channels;
   readonly post: Post;
@@ -95,14 +93,14 @@ export function startDelivery(parts: DeliverParts): Delivering {
 }
 
 /** What may be sent now: many at once, but one where a channel is slow. */
-async function claimDue({ pool, now }: DeliverParts, pace: Pace): Promise<Claimed[]> {
+async function claimDue(parts: DeliverParts, pace: Pace): Promise<Claimed[]> {
   const slow = pace.slow();
-  const lease = { now: now(), leaseMs: LEASE_MS };
+  const lease = { now: parts.now(), leaseMs: LEASE_MS };
   const not = slow.map(({ place }) => place);
-  const due = await claim(pool, lease, { channels: not, of: 'others', most: AT_ONCE });
+  const due = await claim(parts, lease, { channels: not, of: 'others', most: AT_ONCE });
   for (const { place, isTime } of slow) {
     if (isTime)
-      due.push(...(await claim(pool, lease, { channels: [place], of: 'these', most: 1 })));
+      due.push(...(await claim(parts, lease, { channels: [place], of: 'these', most: 1 })));
   }
   return due;
 }
@@ -176,7 +174,7 @@ async function send(parts: DeliverParts, notice: Claimed): Promise<Sent> {
   }
   const vendor: Vendor = VENDORS[channel.kind];
   const within = vendor.groups
-    ? inMessage(notice, await readMessage(pool, notice))
+    ? inMessage(notice, await readMessage(parts, notice))
     : { calls: [notice], again: false, covered: [notice] };
   if (unsure > UNSURE_MAX && !vendor.repeatable(notice, { ...within, standing }))
     return { is: 'never', fault: 'nobody knows whether it arrived', alone: true };

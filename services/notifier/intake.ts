@@ -1,6 +1,4 @@
 /** Events of APPROVALS become notices. Everything here may come again. */
-import type pg from 'pg';
-
 import { readApprovalEvent } from '#contracts/approval.ts';
 import { checkMac, type MacKeys } from '#contracts/mac.ts';
 import { decodeRecords } from '#contracts/record.ts';
@@ -11,11 +9,10 @@ import type { Logger } from '#host/log.ts';
 
 import type { Channel, Channels } from './channels.ts';
 import { similarTo } from './grouping.ts';
-import { keep, type NewNotice } from './store.ts';
+import { keep, type NewNotice, type NoticeStore } from './store.ts';
 import { VENDORS } from './vendors.ts';
 
-export interface IntakeParts {
-  readonly pool: pg.Pool;
+export interface IntakeParts extends NoticeStore {
   readonly database: DatabaseWatch;
   readonly channels: Channels;
   readonly keys: MacKeys;
@@ -38,7 +35,7 @@ export function intake(
     if (!(await parts.database.waitUsable(DATABASE_WAIT_MS))) return { retryInMs: AGAIN_MS };
     for (const message of batch) {
       const notice = noticeOf(parts, message);
-      if (typeof notice === 'object') await keep(parts.pool, notice, parts.now());
+      if (typeof notice === 'object') await keep(parts, notice, parts.now());
       else if (notice !== '')
         parts.log.error({ sequence: message.sequence, fault: notice }, 'an event cannot be read');
     }

@@ -36,9 +36,8 @@ export async function listNotices(
 ): Promise<{ readonly items: NoticeItem[]; readonly more: boolean }> {
   const { state, before, limit } = page;
   const { rows } = await pool.query<NoticeItem>(
-    `select position, approval as approval_id, step, channel, kind, event->>'event' as event,
-       event->'value'->'summary'->>'tool' as tool, state, attempts, fault,
-       (event->>'at')::bigint as at, due_at
+    `select position, approval as approval_id, step, channel, kind, said as event, tool, state, attempts, fault,
+       at, due_at
      from notices where tenant = $1 and ($2 = '' or state = $2) and position < $3
      order by position desc limit $4`,
     [tenant, state, before === 0 ? Number.MAX_SAFE_INTEGER : before, limit + 1],
@@ -46,7 +45,7 @@ export async function listNotices(
   return { items: rows.slice(0, limit), more: rows.length > limit };
 }
 
-/** Dead letters are due again. Nobody is asked about a call that has ended or is past its time. */
+/** Dead letters are due again, but for those that were erased. Nobody is asked about a call that has ended or is past its time. */
 export async function replay(
   pool: pg.Pool,
   tenant: string,
@@ -54,7 +53,7 @@ export async function replay(
 ): Promise<Replayed> {
   const chosen = `n.tenant = $1 and n.state = 'dead' and ($2 = '' or n.channel = $2)
     and ($3 = '' or n.approval = $3)`;
-  const over = `n.kind = 'ask' and ((n.event->'value'->'summary'->>'expires_at')::bigint <= $4
+  const over = `length(n.event) = 0 or n.kind = 'ask' and (n.expires_at <= $4
     or exists (select from notice_messages m where m.tenant = n.tenant
       and m.approval = n.approval and m.channel = n.channel and m.ended))`;
   const values = [tenant, of.channel ?? '', of.approval ?? '', now];

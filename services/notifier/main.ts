@@ -1,5 +1,6 @@
 /** Wires the notifier: events of held calls in, messages to people out, and their answers back. */
 import { APPROVAL_WRITER } from '#contracts/approval.ts';
+import { readAtRest } from '#host/at-rest.ts';
 import { ConfigError, readConfig } from '#host/config.ts';
 import { consume } from '#host/consume.ts';
 import { watchDatabase } from '#host/database-watch.ts';
@@ -27,7 +28,7 @@ import { startWatch } from './watch.ts';
 
 const WRITER = 'notifier';
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 17;
+const SCHEMA = 21;
 const CONNECTIONS_MAX = 8;
 const BATCH_MAX = 128;
 /** Of callbacks, which the whole internet may send. */
@@ -54,6 +55,7 @@ export async function start(
     config.COUNTERSIGN_CHANNELS_FILE,
     config.COUNTERSIGN_CHANNEL_SECRETS_DIR,
   );
+  const atRest = readAtRest(config.COUNTERSIGN_AT_REST_KEYS_FILE);
   const { add, closeAll } = closers(log);
   const bus = await connectBus({
     url: config.COUNTERSIGN_NATS_URL,
@@ -69,7 +71,19 @@ export async function start(
   const post = poster(new Set(allowed.filter((one) => one !== '')), resolve);
   const states = channelStates(pool, Date.now);
   const request = signedRequester(bus, keys);
-  const parts = { pool, database, channels, post, states, request, key, keys, log, now: Date.now };
+  const parts = {
+    pool,
+    atRest,
+    database,
+    channels,
+    post,
+    states,
+    request,
+    key,
+    keys,
+    log,
+    now: Date.now,
+  };
 
   const delivering = startDelivery({ ...parts, ...crash });
   add('delivery', delivering.close);

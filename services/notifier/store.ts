@@ -1,8 +1,33 @@
 /** Notices in Postgres: what is due, what was told, what could not be. */
 import type pg from 'pg';
 
+import type { AtRest, ContentPlace } from '#host/at-rest.ts';
+
 import type { Notice, NoticeEvent, Standing } from './vendor.ts';
 import { isEnd } from './words.ts';
+
+/** The tables, and what seals the events in them. */
+export interface NoticeStore {
+  readonly pool: pg.Pool;
+  readonly atRest: AtRest;
+}
+
+/** The event of a notice, sealed once for all channels; empty once it was erased. */
+const eventOf = ({
+  tenant,
+  approval,
+  step,
+}: Pick<Notice, 'tenant' | 'approval' | 'step'>): ContentPlace => ({
+  table: 'notices',
+  tenant,
+  id: `${approval} ${step}`,
+});
+
+const openEvent = (
+  { open }: AtRest,
+  place: Parameters<typeof eventOf>[0],
+  event: Buffer,
+): NoticeEvent => JSON.parse(open(event, eventOf(place))) as NoticeEvent; // of our own making
 
 /** A channel that is asked. */
 export interface Asked {
@@ -44,13 +69,20 @@ export interface NewNotice {
 const GROUP_CALLS_MAX = 10;
 
 /** Keeps notices, each once, in the order of their events. Everything here may come again. */
-export async function keep(pool: pg.Pool, notice: NewNotice, now: number): Promise<void> {
+export async function keep(
+  { pool, atRest }: NoticeStore,
+  notice: NewNotice,
+  now: number,
+): Promise<void> {
   const { tenant, approval, step, event, ask } = notice;
-  const values = [tenant, approval, step, JSON.stringify(event), now];
+  const sealed = atRest.seal(JSON.stringify(event), eventOf(notice));
+  const { tool, expires_at: expiresAt } = event.value.summary;
+  const values = [tenant, approval, step, sealed, now, event.event, tool, event.at, expiresAt];
   if (ask === undefined) {
     await pool.query(
-      `insert into notices (tenant, approval, step, event, due_at, channel, kind, lead)
-       select distinct $1, $2, $3::int, $4::jsonb, $5::bigint, channel, 'update', lead from notices
+      `insert into notices (tenant, approval, step, event, due_at, said, tool, at, expires_at, channel, kind, lead)
+       select distinct $1, $2, $3::int, $4::bytea, $5::bigint, $6, $7, $8::bigint, $9::bigint, channel, 'update', lead
+       from notices
        where tenant = $1 and approval = $2 and kind = 'ask' on conflict do nothing`,
       values,
     );
@@ -59,9 +91,9 @@ export async function keep(pool: pg.Pool, notice: NewNotice, now: number): Promi
   }
   await placeCall(pool, notice, { ask, now });
   await pool.query(
-    `insert into notices (tenant, approval, step, event, due_at, channel, kind, lead)
-     select $1, $2, $3::int, $4::jsonb, $5::bigint, asked.channel, 'ask', m.lead
-     from unnest($6::text[]) as asked (channel) join notice_messages m
+    `insert into notices (tenant, approval, step, event, due_at, said, tool, at, expires_at, channel, kind, lead)
+     select $1, $2, $3::int, $4::bytea, $5::bigint, $6, $7, $8::bigint, $9::bigint, asked.channel, 'ask', m.lead
+     from unnest($10::text[]) as asked (channel) join notice_messages m
        on m.tenant = $1 and m.approval = $2 and m.channel = asked.channel on conflict do nothing`,
     [...values, ask.map(({ name }) => name)],
   );
@@ -131,11 +163,11 @@ export interface Share {
 
 /** Takes what is due; of one message only the oldest. Whoever took it before and never said what became of it is unsure. */
 export async function claim(
-  pool: pg.Pool,
+  { pool, atRest }: NoticeStore,
   { now, leaseMs }: { readonly now: number; readonly leaseMs: number },
   { channels, of, most }: Share,
 ): Promise<Claimed[]> {
-  const { rows } = await pool.query<Omit<Claimed, 'repeat' | 'standing'> & Standing>(
+  const { rows } = await pool.query<Unclaimed>(
     `with taken as (
        select tenant, approval, step, channel, lead from notices n
        where state = 'due' and due_at <= $1
@@ -163,24 +195,31 @@ export async function claim(
       most,
     ],
   );
-  return rows.map(({ place, message, ...row }) => ({
+  return rows.map(({ place, message, event, ...row }) => ({
     ...row,
+    event: openEvent(atRest, row, event),
     repeat: row.unsure > 0,
     standing: { place, message },
   }));
 }
 
-/** Everything of the calls that stand in the message of a notice, oldest first. */
+type Unclaimed = Omit<Claimed, 'repeat' | 'standing' | 'event'> &
+  Standing & { readonly event: Buffer };
+
+/** Everything of the calls that stand in the message of a notice, oldest first; without what was erased. */
 export async function readMessage(
-  pool: pg.Pool,
+  { pool, atRest }: NoticeStore,
   { tenant, channel, lead }: Notice,
 ): Promise<Told[]> {
-  const { rows } = await pool.query<Told>(
+  const { rows } = await pool.query<Omit<Told, 'event'> & { readonly event: Buffer }>(
     `select approval, step, kind, state, event from notices
-     where tenant = $1 and channel = $2 and lead = $3 order by position`,
+     where tenant = $1 and channel = $2 and lead = $3 and length(event) > 0 order by position`,
     [tenant, channel, lead],
   );
-  return rows;
+  return rows.map(({ event, ...told }) => ({
+    ...told,
+    event: openEvent(atRest, { tenant, ...told }, event),
+  }));
 }
 
 const THIS = 'tenant = $1 and approval = $2 and step = $3 and channel = $4';
@@ -278,5 +317,13 @@ export async function settle(pool: pg.Pool, { tenant, approval }: Stranded): Pro
     `update notices set settled = true
      where tenant = $1 and approval = $2 and state = 'dead' and not settled`,
     [tenant, approval],
+  );
+}
+
+/** Empties the events of erased calls, but for those that people still have to be told of. */
+export async function eraseNotices(pool: pg.Pool): Promise<void> {
+  await pool.query(
+    `update notices n set event = '' from erased_holds e
+     where e.tenant = n.tenant and e.approval = n.approval and n.state <> 'due' and length(n.event) > 0`,
   );
 }

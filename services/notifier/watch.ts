@@ -1,5 +1,5 @@
 /**
- * Looks after what delivery leaves: calls whose every channel is dead end as `no_channel`, and channels that went down
+ * Looks after what delivery leaves: events of erased calls are emptied, calls whose every channel is dead end as `no_channel`, and channels that went down
  * or work again become alerts. Postgres is asked again and again, so a crash between two steps loses nothing.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +15,7 @@ import type { SignedRequest } from '#host/signed-request.ts';
 
 import type { RaiseAlert } from './alerts.ts';
 import type { ChannelStates } from './channel-states.ts';
-import { readStranded, settle } from './store.ts';
+import { eraseNotices, readStranded, settle } from './store.ts';
 
 export interface WatchParts {
   readonly pool: pg.Pool;
@@ -28,14 +28,22 @@ export interface WatchParts {
 }
 
 const PASS_MS = 250;
+const ERASE_MS = 5_000;
 
 /** Looks until closed. */
 export function startWatch(parts: WatchParts): { readonly close: () => Promise<void> } {
   const stopping = new AbortController();
+  let erasedAt = -ERASE_MS;
   const loop = async () => {
     while (!stopping.signal.aborted) {
       try {
-        if (await parts.database.waitUsable(PASS_MS)) await pass(parts);
+        if (await parts.database.waitUsable(PASS_MS)) {
+          await pass(parts);
+          if (performance.now() - erasedAt >= ERASE_MS) {
+            await eraseNotices(parts.pool);
+            erasedAt = performance.now();
+          }
+        }
       } catch (error) {
         if (!stopping.signal.aborted) parts.log.warn({ err: error }, 'dead letters wait');
       }

@@ -159,7 +159,7 @@ export async function race(parts: RaceParts): Promise<Raced> {
 const countOf = async (those: readonly Promise<boolean>[]): Promise<number> =>
   (await Promise.all(those)).filter(Boolean).length;
 
-async function held({ pool, tell }: RaceParts['whole']): Promise<Hold> {
+async function held(whole: RaceParts['whole']): Promise<Hold> {
   const hold = freshHold();
   const approval = heldCall(hold.summary, {
     route: 'default',
@@ -171,8 +171,8 @@ async function held({ pool, tell }: RaceParts['whole']): Promise<Hold> {
   const happened = { event: 'held', actor: SYSTEM } as const;
   const { decisionId } = hold.facts;
   const event = eventOf(approval, { ...place, decisionId }, happened, Date.now());
-  await takeHold(pool, hold, { approval, event });
-  await tell(place);
+  await takeHold(whole, hold, { approval, event });
+  await whole.tell(place);
   return hold;
 }
 
@@ -217,12 +217,9 @@ async function uses(
   );
 }
 
-async function wrong(
-  { pool, telling }: RaceParts['whole'],
-  hold: Hold,
-  released: number,
-): Promise<string> {
-  const row = await findByHandle(pool, { tenant, id: hold.id });
+async function wrong(whole: RaceParts['whole'], hold: Hold, released: number): Promise<string> {
+  const { pool, telling } = whole;
+  const row = await findByHandle(whole, { tenant, id: hold.id });
   const key = APPROVAL_KEYS.id(tenant, hold.id);
   const stored = await telling.entries.get(key);
   const entry = stored === null ? 'none' : openEntry(telling.keys, key, stored.string());

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 
 import { DATABASE, prepareDatabase } from '#cli/local/database.ts';
+import { atRest as atRestBy } from '#host/at-rest.ts';
 import { readMacKeys } from '#host/keys.ts';
 import { createLog } from '#host/log.ts';
 import { recordPublisher } from '#host/publish.ts';
@@ -81,6 +82,7 @@ async function startRaces(roll: RaceParts['roll']): Promise<Races> {
   for (const stream of ['APPROVALS', 'DECISIONS', 'KV_approvals']) {
     await world.operator.jsm.streams.update(stream, { max_bytes: -1 }); // a long run stores much
   }
+  const atRest = atRestBy([randomBytes(32)]);
   const connectionString = await databaseUrl(postgres.adminUrl);
   const pool = new pg.Pool({
     connectionString,
@@ -92,6 +94,7 @@ async function startRaces(roll: RaceParts['roll']): Promise<Races> {
   const publish = recordPublisher(bus, keys);
   const telling: TellParts = {
     pool,
+    atRest,
     publish: (subject, text, options) =>
       publish(subject, text, { timeoutMs: PATIENCE_MS, ...options }),
     entries: await bus.bucket('approvals'),
@@ -101,7 +104,7 @@ async function startRaces(roll: RaceParts['roll']): Promise<Races> {
   const worker = await world.bus('decision-worker');
   return {
     parts: {
-      whole: { pool, tell: createTell(telling), log, now: Date.now, telling },
+      whole: { pool, atRest, tell: createTell(telling), log, now: Date.now, telling },
       recorder: createRecorder(recordPublisher(worker, keys), PATIENCE_MS, () => []),
       entryOf: approvalEntries(await worker.bucket('approvals'), keys, log).entry,
       roll,

@@ -133,6 +133,8 @@ export async function startApprovals(
   const pool = new pg.Pool({ connectionString: databaseUrl('postgres'), max: 2 });
   pool.on('error', () => {});
   const running: Running[] = [];
+  const atRestKey = randomBytes(32).toString('base64');
+  const atRest = atRestBy([Buffer.from(atRestKey, 'base64')]);
   const environment = async (user: string, role: DatabaseRole) => ({
     COUNTERSIGN_NATS_URL: world.nats.url,
     COUNTERSIGN_NATS_PASSWORD_FILE: world.nats.passwordFile(user),
@@ -140,9 +142,8 @@ export async function startApprovals(
     COUNTERSIGN_LOG_LEVEL: process.env['TEST_LOG'] ?? 'fatal',
     COUNTERSIGN_MAC_KEYS_FILE: world.macKeysFile,
     COUNTERSIGN_DATABASE_URL_FILE: await world.file(`${role}.url`, databaseUrl(role)),
+    COUNTERSIGN_AT_REST_KEYS_FILE: await world.file('at-rest.json', JSON.stringify([atRestKey])),
   });
-  const atRestKey = randomBytes(32).toString('base64');
-  const atRest = atRestBy([Buffer.from(atRestKey, 'base64')]);
   const logKey = { name: 'log.example/test', type: NOTE_ED25519, seed: randomBytes(32) };
   const logKeyFile = await world.file('log.key', showSignerKey(logKey));
   const kept = async (start: Promise<Running>) => {
@@ -157,7 +158,6 @@ export async function startApprovals(
   const start = async () => {
     const env = {
       ...(await environment('audit-chainer', 'countersign_chainer')),
-      COUNTERSIGN_AT_REST_KEYS_FILE: await world.file('at-rest.json', JSON.stringify([atRestKey])),
       COUNTERSIGN_LOG_KEY_FILE: logKeyFile,
       COUNTERSIGN_WITNESS_POLICY_FILE: await world.file('witness-policy', 'quorum none\n'),
     };

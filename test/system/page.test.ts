@@ -198,7 +198,7 @@ describe('a held call', () => {
     const { visitor: at } = person('grace');
     const { shown } = await preview(id);
     await live.sql(
-      `update approvals set payload = replace(payload, '1002', '1003') where id = $1`,
+      'update approvals set payload = set_byte(payload, 99, 255 - get_byte(payload, 99)) where id = $1',
       [id],
     );
     const { text } = await at.get(path);

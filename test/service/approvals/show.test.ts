@@ -90,7 +90,7 @@ describe('a preview', () => {
       return now.shown === '' ? undefined : now;
     });
     await held.query(
-      `update approvals set payload = replace(payload, '"amount":7', '"amount":8') where id = $1`,
+      'update approvals set payload = set_byte(payload, 99, 255 - get_byte(payload, 99)) where id = $1',
       [id],
     );
     const preview = await show(id);

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { resealPayloads } from '#cli/local/reseal.ts';
+import { resealContents } from '#cli/local/reseal.ts';
 import { SUBJECTS } from '#contracts/subjects.ts';
 import { AlteredContent, atRest, payloadPlace, UnknownKey } from '#host/at-rest.ts';
 import { type Evidence, startEvidence } from '#test/support/evidence.ts';
@@ -33,7 +33,7 @@ async function asOwner(statement: string, values: readonly unknown[] = []): Prom
   await evidence.query('alter table payloads enable trigger payloads_are_resealed');
 }
 const reseal = (keys = evidence.atRest, repair = true) =>
-  resealPayloads(evidence.databaseUrl('countersign_chainer'), keys, repair);
+  resealContents(evidence.databaseUrl, keys, repair);
 
 test('a payload is bound to its row, stays readable from before it was sealed, and is sealed anew', async () => {
   const records = Array.from({ length: 3 }, () => decisionRecord(tenant));
