@@ -20,7 +20,7 @@ import type { Candidate } from '../services/audit-chainer/candidate.ts';
 import { recordNumber, TENANT } from './chain-fill.ts';
 import { endChildren, startGenerator } from './children.ts';
 import type { LoadJob } from './load.ts';
-import { memoryOf } from './processes.ts';
+import { cpuOf, memoryOf } from './processes.ts';
 import { receiptCost } from './receipt-cost.ts';
 import type { Row } from './rows.ts';
 import { figure } from './table.ts';
@@ -186,7 +186,7 @@ async function catchUp(bench: Bench, seconds: number): Promise<Line> {
 }
 
 /** Appends to a tenant of its own as the chainer does, while the chainer seals. */
-async function fill({ dir, database, rows, log }: Bench): Promise<Line[]> {
+async function fill({ dir, system, database, rows, log }: Bench): Promise<Line[]> {
   log(`${rows.toLocaleString('en-US')} rows into the chain`);
   const url = readFileSync(
     join(placesIn(dir).secrets, 'database', 'countersign_chainer.url'),
@@ -199,6 +199,9 @@ async function fill({ dir, database, rows, log }: Bench): Promise<Line[]> {
   let before: Candidate | undefined;
   const started = performance.now();
   let madeMs = 0;
+  let appendCpuMicros = 0;
+  const others = () => cpuOf(system.pids());
+  const othersBefore = others();
   for (let n = 0; n < rows; n += BATCH) {
     const making = performance.now();
     const batch: Candidate[] = [];
@@ -208,9 +211,12 @@ async function fill({ dir, database, rows, log }: Bench): Promise<Line[]> {
     }
     madeMs += performance.now() - making;
     const appending = performance.now();
+    const cpu = process.cpuUsage();
     // As the chainer appends what is delivered for the first time.
     await append({ pool, atRest }, batch, { presumedNew: true });
     appendMs += performance.now() - appending;
+    const { user, system: kernel } = process.cpuUsage(cpu);
+    appendCpuMicros += user + kernel;
     const done = n + batch.length;
     if (done % TELL_ROWS === 0)
       log(`  ${figure(done)} rows, ${figure((done * 1_000) / appendMs)}/s`);
@@ -218,7 +224,11 @@ async function fill({ dir, database, rows, log }: Bench): Promise<Line[]> {
   await until0(database, UNSEALED);
   await until0(database, UNWITNESSED);
   const allMs = performance.now() - started - madeMs;
+  const othersAfter = others();
   await pool.end();
+  const cpuOfRow = (name: string) =>
+    (((othersAfter[name] ?? 0) - (othersBefore[name] ?? 0)) * 1_000) / rows;
+  const cpus = [appendCpuMicros / rows, cpuOfRow('postgres'), cpuOfRow('audit-chainer')];
   const appended = rows / (appendMs / 1_000);
   const sealed = rows / (allMs / 1_000);
   return [
@@ -229,6 +239,12 @@ async function fill({ dir, database, rows, log }: Bench): Promise<Line[]> {
       appended >= 20_000,
     ],
     ['the same until all of them are witnessed', '', `${figure(sealed)}/s`, true],
+    [
+      'CPU of a row: to append it, of Postgres, to seal it',
+      '',
+      `${cpus.map(figure).join(' + ')} us`,
+      true,
+    ],
   ];
 }
 

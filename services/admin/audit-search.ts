@@ -42,7 +42,7 @@ export interface Found {
 const PORTION_MIN = 250;
 const PORTION_MAX = 4_000;
 /** How long a page looks for rows before it is answered with those that it has. */
-const LOOK_MS_MAX = 20;
+const LOOK_MS_MAX = 10;
 /** Rows about one decision. */
 const ABOUT_MAX = 1_000;
 
