@@ -64,9 +64,10 @@ const told = counter<{ kind: string; result: string }>(
 export function startDelivery(parts: DeliverParts): Delivering {
   const stopping = new AbortController();
   const pace = createPace(parts.now);
-  let wake: () => void = () => undefined;
+  let pausing = new AbortController();
   const loop = async () => {
     while (!stopping.signal.aborted) {
+      pausing = new AbortController(); // before it looks: what comes meanwhile is looked for at once
       try {
         if (await parts.database.waitUsable(PASS_MS)) {
           const due = await claimDue(parts, pace);
@@ -76,15 +77,13 @@ export function startDelivery(parts: DeliverParts): Delivering {
       } catch (error) {
         if (!stopping.signal.aborted) parts.log.warn({ err: error }, 'notices wait');
       }
-      const pausing = new AbortController();
-      wake = () => pausing.abort();
       const signal = AbortSignal.any([stopping.signal, pausing.signal]);
       await sleep(PASS_MS, undefined, { signal }).catch(() => undefined);
     }
   };
   const running = loop();
   return {
-    wake: () => wake(),
+    wake: () => pausing.abort(),
     close: async () => {
       stopping.abort();
       await running;
