@@ -4,6 +4,7 @@ import { toldAs } from '#contracts/approval.ts';
 import { type ApprovalPreview, type DecisionStep, EDIT_CHARS_MAX } from '#contracts/held.ts';
 import { html, type Html, NOTHING, spelled } from '#host/html.ts';
 
+import { codeField } from './code-field.ts';
 import { formToken, type Viewer } from './layout.ts';
 
 /** What can be decided on a page; everything else takes the command line. */
@@ -63,7 +64,7 @@ function approve(view: DecisionView): Html {
     view,
     'approve',
     html`<input type="hidden" name="shown" value="${preview.shown}" />
-      ${needsCode(view) ? CODE : NOTHING}
+      ${needsCode(view) ? codeField(FRESH) : NOTHING}
       <p class="soft">
         Yes to exactly what is shown above,
         ${preview.uses === 1 ? 'once' : `at most ${preview.uses} times`}. Anything else is another
@@ -73,19 +74,7 @@ function approve(view: DecisionView): Html {
   );
 }
 
-const CODE = html`<div class="field">
-  <label for="code">Code from your authenticator app</label>
-  <input
-    class="code"
-    id="code"
-    name="code"
-    inputmode="numeric"
-    autocomplete="one-time-code"
-    pattern="[0-9 ]{6,7}"
-    required
-  />
-  <p class="soft small">This call takes a second factor that is fresh.</p>
-</div>`;
+const FRESH = html`<p class="soft small">This call takes a second factor that is fresh.</p>`;
 
 /** True when the second factor of this session is too old for this call. */
 export function needsCode({ preview, viewer, at }: DecisionView): boolean {

@@ -1,6 +1,8 @@
 /** The form with which a person signs in. */
 import { html, type Html, NOTHING } from '#host/html.ts';
 
+import { codeField } from './code-field.ts';
+
 export interface SignInView {
   /** Where to go afterwards. */
   readonly next: string;
@@ -40,18 +42,7 @@ export const signInView = ({ next, fault, plain }: SignInView): Html =>
           required
         />
       </div>
-      <div class="field">
-        <label for="code">Code from your authenticator app</label
-        ><input
-          class="code"
-          id="code"
-          name="code"
-          inputmode="numeric"
-          autocomplete="one-time-code"
-          pattern="[0-9 ]{6,7}"
-          required
-        />
-      </div>
+      ${codeField()}
       <button class="main">Sign in</button>
     </form>
     ${plain ? html`<p class="soft small">This is a local demo over plain HTTP on this machine only.</p>` : NOTHING}
