@@ -192,7 +192,7 @@ export const passwordVariable = (user: string) =>
 const list = (subjects: readonly string[]) =>
   subjects.map((subject) => `          ${JSON.stringify(subject)}`).join('\n');
 
-/** Text of compose/nats.conf. Ports, store and passwords come from the server's own environment. */
+/** Text of compose/nats.conf. Ports, store, its key and passwords come from the server's own environment. */
 export function natsConf(): string {
   const users = Object.entries(permissions())
     .map(
@@ -227,6 +227,11 @@ jetstream: {
   max_file_store: 32GB
   # Every acknowledged record survives a power cut; without this the default loses up to two minutes.
   sync_interval: always
+  # What is stored is sealed: messages, their subjects, consumers. A store of before is sealed when the server starts.
+  cipher: aes
+  encryption_key: $COUNTERSIGN_NATS_STORE_KEY
+  # While a key is rotated the one before, else the same.
+  prev_encryption_key: $COUNTERSIGN_NATS_STORE_KEY_BEFORE
 }
 
 authorization: {

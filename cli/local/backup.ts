@@ -130,7 +130,9 @@ export async function restoreBackup(folder: string, dir: string): Promise<Manife
     });
   }
   const secrets = own ? places.secrets : join(folder, 'secrets');
-  if ((await secretsId(secrets)) !== manifest.secrets_id) {
+  // Backups of before the streams were sealed need no key for them.
+  const ids = [await secretsId(secrets), await secretsId(secrets, [])];
+  if (!ids.includes(manifest.secrets_id)) {
     throw new CliError(`The secrets in ${secrets} are those of another system.`, {
       help: 'put the secrets that belong to the backup there; what other keys signed is refused',
     });
@@ -219,14 +221,18 @@ async function sumsOf(folder: string): Promise<Sums> {
   return { files: files.length, bytes, text, lines };
 }
 
+/** Without it the broker finds no streams in its store. */
+const STORE_KEY = 'nats-store.key';
+
 /** Of the keys without which the record is not believed or not read. */
-async function secretsId(secrets: string): Promise<string> {
+async function secretsId(secrets: string, more: readonly string[] = [STORE_KEY]): Promise<string> {
   const hash = createHash('sha256');
   const mac = (await readdir(join(secrets, 'mac')).catch(() => [])).filter((name) =>
     name.endsWith('.key'),
   );
   const keys = mac.sort().map((name) => join('mac', name));
-  for (const name of [...keys, 'log.key', 'pseudonym.key', join('database', 'postgres')]) {
+  const others = ['log.key', 'pseudonym.key', join('database', 'postgres'), ...more];
+  for (const name of [...keys, ...others]) {
     hash.update(`${name}\n`).update(await readFile(join(secrets, name)).catch(() => ''));
   }
   return hash.digest('hex').slice(0, 32);

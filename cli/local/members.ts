@@ -50,6 +50,8 @@ export function natsMember({ dir, site, natsConf }: Surroundings): Member {
           COUNTERSIGN_NATS_PORT: String(site.port('nats')),
           COUNTERSIGN_NATS_MONITOR: `127.0.0.1:${site.port('nats-monitor')}`,
           COUNTERSIGN_NATS_STORE: join(placesIn(dir).data, 'nats'),
+          COUNTERSIGN_NATS_STORE_KEY: site.secrets.natsStoreKeys[0],
+          COUNTERSIGN_NATS_STORE_KEY_BEFORE: site.secrets.natsStoreKeys[1],
           ...Object.fromEntries(passwords),
         },
       }),

@@ -43,6 +43,8 @@ const PERSONS: readonly Pick<Operator, 'id' | 'name' | 'roles'>[] = [
 export interface Secrets {
   readonly natsPassword: (user: string) => string;
   readonly natsPasswordFile: (user: string) => string;
+  /** Seals the streams: the key, and the one before it while it is rotated. */
+  readonly natsStoreKeys: readonly [newest: string, before: string];
   readonly databasePassword: (role: DatabaseRole | 'postgres') => string;
   /** Writes and names the file with the MAC keys of these writers, for the process `reader`. */
   readonly macKeysFile: (reader: string, writers: readonly string[]) => string;
@@ -99,6 +101,10 @@ export function makeSecrets(folder: string): Secrets {
     mkdirSync(below(part), { recursive: true, mode: 0o700 });
     chmodSync(below(part), 0o700);
   }
+  const [storeKey = '', storeKeyBefore = storeKey] = keepPrivate(
+    below('nats-store.key'),
+    randomPassword,
+  ).split(/\s+/);
   const natsPassword = (user: string): string => keepPrivate(below('nats', user), randomPassword);
   const macKeys = new Map(
     WRITERS.map((writer) => [writer, keepPrivate(below('mac', `${writer}.key`), randomKey)]),
@@ -111,6 +117,7 @@ export function makeSecrets(folder: string): Secrets {
   keepPrivate(below('log.key'), () => showSignerKey(newLogKey()));
   return {
     natsPassword,
+    natsStoreKeys: [storeKey, storeKeyBefore],
     natsPasswordFile: (user) => {
       natsPassword(user);
       return below('nats', user);

@@ -85,6 +85,8 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
           COUNTERSIGN_NATS_PORT: String(port),
           COUNTERSIGN_NATS_MONITOR: `127.0.0.1:${monitorPort}`,
           COUNTERSIGN_NATS_STORE: store,
+          COUNTERSIGN_NATS_STORE_KEY: 'a-key-of-tests-that-is-no-secret',
+          COUNTERSIGN_NATS_STORE_KEY_BEFORE: 'a-key-of-tests-that-is-no-secret',
           ...passwords,
         },
       }),

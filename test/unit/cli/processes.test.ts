@@ -16,6 +16,7 @@ const site: Site = {
   witness: { keyFile: 'witness key', store: 'witness store', policyFile: 'witness policy' },
   secrets: {
     natsPassword: () => 'a password that must not get into an environment',
+    natsStoreKeys: ['a key that must not get into an environment', ''],
     natsPasswordFile: (user) => `password of ${user}`,
     databasePassword: () => 'a password that must not get into an environment',
     macKeysFile: (reader, writers) => `keys for ${reader}: ${writers.join(' ')}`,
