@@ -56,11 +56,11 @@ export function consume(
   options: {
     readonly batchMax: number;
     /**
-     * Pause after a batch that was not full; default 0. What arrives meanwhile costs one delivery together: at a
+     * Pause after a batch that took all there was; default 0. What arrives meanwhile costs one delivery together: at a
      * thousand messages a second that halves what the broker and this process spend on them.
      */
     readonly lingerMs?: number;
-    /** While far behind: pulls the next batch while one is handled. Two of them MUST fit the consumer's pendingMax. */
+    /** While behind: pulls the next batch while one is handled. Two of them MUST fit the consumer's pendingMax. */
     readonly pullsAhead?: boolean;
     readonly log: Logger;
   },
@@ -95,7 +95,8 @@ export function consume(
         const batch = await (ahead ?? pulls.next(stopping.signal));
         ahead = undefined;
         lag = batch.at(-1)?.delivered.pending ?? 0;
-        if (pullsAhead && batch.length > 0 && lag >= batchMax && !stopping.signal.aborted) {
+        const more = lag > 0 && endedByLimit(batch, batchMax);
+        if (pullsAhead && more && !stopping.signal.aborted) {
           ahead = pulls.next(stopping.signal);
           ahead.catch(() => undefined);
         }
@@ -106,7 +107,7 @@ export function consume(
           answer(await ahead, outcome);
           ahead = undefined;
         }
-        if (batch.length < batchMax) {
+        if (!more) {
           await pause(batch.length > 0 ? lingerMs : Math.max(lingerMs, EMPTY_MS), stopping.signal);
         }
       } catch (error) {
@@ -128,6 +129,11 @@ export function consume(
     },
   };
 }
+
+/** Not for want of messages. A batch that its size ended is not much below it: no message is above half of it. */
+const endedByLimit = (batch: readonly Pulled[], batchMax: number): boolean =>
+  batch.length >= batchMax ||
+  batch.reduce((sum, { delivered: { body } }) => sum + body.length, 0) > PULL_BYTES_MAX / 2;
 
 const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   ms === 0 ? Promise.resolve() : sleep(ms, undefined, { signal }).catch(() => undefined);
