@@ -66,12 +66,13 @@ export async function newestWitnessed(
   database: Database,
   sizeMax = Number.MAX_SAFE_INTEGER,
 ): Promise<{ readonly size: number; readonly note: string } | undefined> {
-  const { rows } = await database.query<{ size: number; note: string; lines: string | null }>(
-    `select size, note,
+  const { rows } = await database.query<{ size: number; note: string; lines: string | null }>({
+    name: 'newest-witnessed',
+    text: `select size, note,
        (select string_agg(line, '' order by key) from cosignatures where cosignatures.size = newest.size) as lines
      from checkpoints as newest where witnessed_at is not null and size <= $1 order by size desc limit 1`,
-    [sizeMax],
-  );
+    values: [sizeMax],
+  });
   const [row] = rows;
   return row && { size: row.size, note: row.note + (row.lines ?? '') };
 }
@@ -87,8 +88,9 @@ async function rowOf(database: Database, tenant: string, decisionId: string) {
     readonly entry: string;
     readonly prev: Uint8Array | null;
     readonly index: number | null;
-  }>(
-    `select row.sequence, row.entry,
+  }>({
+    name: 'proof-row', // to plan it takes longer than to run it
+    text: `select row.sequence, row.entry,
        (select hash from chain_rows as before where before.tenant = $1 and before.sequence < row.sequence
         order by before.sequence desc limit 1) as prev,
        (select case when row.sequence < first_sequence + count then first_leaf + (row.sequence - first_sequence) end
@@ -96,8 +98,8 @@ async function rowOf(database: Database, tenant: string, decisionId: string) {
         where range.tenant = $1 and range.kind = 'entry' and range.first_sequence <= row.sequence
         order by range.first_sequence desc limit 1) as index
      from chain_rows as row where row.tenant = $1 and row.kind = 'decision' and row.record_id = $2`,
-    [tenant, decisionId],
-  );
+    values: [tenant, decisionId],
+  });
   const [row] = rows;
   return row && { ...row, prev: showHash(row.prev ?? FIRST_PREV) };
 }
