@@ -1,11 +1,9 @@
 // Changing a held call and granting repeats of it, by the command line, over the whole system.
 
-import { execFile } from 'node:child_process';
-
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-import { CHECKOUT } from '#cli/local/places.ts';
 import type { ApprovalItem } from '#contracts/held.ts';
+import { runAs } from '#test/support/command-line.ts';
 import { type Live, startLive } from '#test/support/live.ts';
 
 let live: Live;
@@ -16,19 +14,8 @@ afterAll(() => live?.close());
 
 /** Runs the command line as one of the demo's operators; its output, or what it says when it refuses. */
 async function countersign(as: string, ...args: readonly string[]): Promise<string> {
-  const demo = live.system.seeded()!.demo;
-  const env = {
-    ...process.env,
-    NO_COLOR: '1',
-    COUNTERSIGN_ADMIN_URL: live.system.urls.admin,
-    COUNTERSIGN_TENANT: demo.tenant,
-    COUNTERSIGN_OPERATOR_TOKEN_FILE: demo.operator_token_files.find((file) => file.includes(as)),
-  };
-  return new Promise((resolve) => {
-    execFile('./countersign', [...args], { env, cwd: CHECKOUT }, (error, stdout, stderr) => {
-      resolve(error === null ? stdout : stderr);
-    });
-  });
+  const { code, stdout, stderr } = await runAs(live, as)(...args);
+  return code === 0 ? stdout : stderr;
 }
 
 async function refund(amount: number) {

@@ -1,7 +1,7 @@
 // What an auditor does with a running system: list and show, verify, replay; and what tampering by the database's owner
 // looks like from there.
 
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -9,35 +9,15 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { CHECKOUT } from '#cli/local/places.ts';
 import { payloadPlace, readAtRest } from '#host/at-rest.ts';
 
+import { runAs, runCommand } from '../support/command-line.ts';
 import { type Live, startLive } from '../support/live.ts';
 
 let live: Live;
 const ids = new Map<string, string>();
 const idOf = (name: string): string => ids.get(name) ?? '';
 
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** Runs the command line against the live system, as its first operator. */
-async function countersign(...args: readonly string[]): Promise<Ran> {
-  const demo = live.system.seeded()!.demo;
-  const env = {
-    ...process.env,
-    NO_COLOR: '1',
-    COUNTERSIGN_ADMIN_URL: live.system.urls.admin,
-    COUNTERSIGN_TENANT: demo.tenant,
-    COUNTERSIGN_OPERATOR_TOKEN_FILE: demo.operator_token_files[0],
-  };
-  return new Promise((resolve) => {
-    const options = { env, cwd: CHECKOUT, maxBuffer: 64 * 1024 * 1024 };
-    execFile('./countersign', [...args], options, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
-  });
-}
+const countersign = async (...args: readonly string[]) => runAs(live)(...args);
 
 /** One call of each way in which a decision can end. */
 const CALLS: readonly (readonly [name: string, body: Record<string, unknown>, said: string])[] = [
@@ -233,15 +213,8 @@ describe('audit tail', () => {
 });
 
 describe('rebuild', () => {
-  const rebuild = async (...args: readonly string[]) => {
-    const env = { ...process.env, NO_COLOR: '1', COUNTERSIGN_DIR: live.system.dir };
-    const options = { env, cwd: CHECKOUT };
-    return new Promise<Ran>((resolve) => {
-      execFile('./countersign', ['rebuild', ...args], options, (error, stdout, stderr) => {
-        resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
-      });
-    });
-  };
+  const rebuild = async (...args: readonly string[]) =>
+    runCommand({ COUNTERSIGN_DIR: live.system.dir }, ['rebuild', ...args]);
 
   it('finds nothing to do, then what was changed behind its back, and makes it right', async () => {
     expect(await rebuild('--check')).toMatchObject({ code: 0 });

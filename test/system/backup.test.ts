@@ -1,6 +1,5 @@
 // A backup of a stopped system, what keeps it from being restored wrongly, and what a witness says of an old one.
 
-import { execFile } from 'node:child_process';
 import { appendFile, mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +7,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 
 import { seedDemo } from '#cli/demo/seed.ts';
-import { CHECKOUT } from '#cli/local/places.ts';
 import { type RunningSystem, startSystem } from '#cli/local/system.ts';
+import { runCommand } from '#test/support/command-line.ts';
 
 let folder: string;
 let dir: string;
@@ -25,17 +24,10 @@ async function down(): Promise<void> {
   system = undefined;
 }
 
-interface Ran {
-  readonly code: number;
-  readonly text: string;
-}
-const countersign = (...args: readonly string[]): Promise<Ran> =>
-  new Promise((resolve) => {
-    const env = { ...process.env, NO_COLOR: '1', COUNTERSIGN_DIR: dir };
-    execFile('./countersign', [...args], { env, cwd: CHECKOUT }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), text: stdout + stderr });
-    });
-  });
+const countersign = async (...args: readonly string[]) => {
+  const { code, stdout, stderr } = await runCommand({ COUNTERSIGN_DIR: dir }, args);
+  return { code, text: stdout + stderr };
+};
 const verified = async () => (await countersign('audit', 'verify')).text.split('\n')[0];
 const call = () => countersign('call', 'lookup_order', '{"order_id":"ord_1001"}');
 

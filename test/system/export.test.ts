@@ -1,16 +1,15 @@
 // What an auditor takes away from a running system, by the command line, and what the verifier says of it.
 
-import { execFile } from 'node:child_process';
 import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { CHECKOUT } from '#cli/local/places.ts';
 import { parseEntry } from '#contracts/chain.ts';
 import { type ExportManifest, parseExportRow } from '#contracts/export.ts';
 
+import { runAs } from '../support/command-line.ts';
 import { type Live, startLive } from '../support/live.ts';
 
 let live: Live;
@@ -31,27 +30,7 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function countersign(...args: readonly string[]): Promise<Ran> {
-  const { demo } = live.system.seeded()!;
-  const env = {
-    ...process.env,
-    NO_COLOR: '1',
-    COUNTERSIGN_ADMIN_URL: live.system.urls.admin,
-    COUNTERSIGN_TENANT: demo.tenant,
-    COUNTERSIGN_OPERATOR_TOKEN_FILE: demo.operator_token_files[0],
-  };
-  return new Promise((resolve) => {
-    execFile('./countersign', [...args], { env, cwd: CHECKOUT }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr });
-    });
-  });
-}
+const countersign = (...args: readonly string[]) => runAs(live)(...args);
 
 const exportTo = (name: string, ...args: readonly string[]) =>
   countersign('audit', 'export', '--out', join(home, name), ...args);
