@@ -7,6 +7,8 @@ const project = (name: string, timeoutMs: number, parallel: boolean) => ({
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: timeoutMs,
     hookTimeout: 120_000,
+    // What is waited for comes when it comes; a second is less than such a machine may stall.
+    expect: { poll: { timeout: 20_000 } },
     // Real servers on a machine that may stall for seconds: a second try is told, a second failure counts.
     retry: name === 'unit' ? 0 : 1,
     fileParallelism: parallel,

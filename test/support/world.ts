@@ -20,7 +20,7 @@ import {
 } from '#contracts/capability.ts';
 import type { Caveat } from '#contracts/capability/caveats.ts';
 import { type Agent, CONTROL_KEYS, mintedKey, type Tool } from '#contracts/control.ts';
-import { PLATFORM, type TenantId } from '#contracts/ids.ts';
+import { PLATFORM, type Revision, revisionOf, type TenantId } from '#contracts/ids.ts';
 import { canonical, type Json } from '#contracts/json.ts';
 import { POLICY_ENTRYPOINTS, type PolicyRole } from '#contracts/policy.ts';
 import { createLog } from '#host/log.ts';
@@ -29,7 +29,7 @@ import { nameBundle } from '#policies/engine/bundle.ts';
 
 import type { WorkerConfig } from '../../services/decision-worker/config.ts';
 import { start as startWorker } from '../../services/decision-worker/main.ts';
-import { type Ask, createAsk } from '../../services/ingress/ask.ts';
+import { createAsk } from '../../services/ingress/ask.ts';
 import { migrateStreams } from '../../services/migrate/streams.ts';
 import { startNats, type TestNats } from './servers.ts';
 
@@ -64,6 +64,7 @@ export interface World {
   readonly nats: TestNats;
   readonly operator: Bus;
   readonly tenant: TenantId;
+  /** Judged under the policies that `activate` made active, unless the call demands another revision. */
   readonly ask: (
     call: Partial<CallEnvelope> & { readonly args?: Json; readonly deadlineMs?: number },
   ) => Promise<WorkerAnswer>;
@@ -140,6 +141,18 @@ export async function bundleOf(rego: string, role: PolicyRole, facts: object = {
   }
 }
 
+const ACTIVE_WAIT_MS = 20_000;
+
+/** Asks again while a worker has not got so far: it refuses before it judges or records anything. */
+async function onceActive(ask: () => Promise<WorkerAnswer>): Promise<WorkerAnswer> {
+  const deadline = Date.now() + ACTIVE_WAIT_MS;
+  for (;;) {
+    const answer = await ask();
+    const behind = answer.kind === 'refused' && answer.code === 'service.behind';
+    if (!behind || Date.now() > deadline) return answer;
+  }
+}
+
 export async function startWorld(
   options: { workers?: number; traces?: string } = {},
 ): Promise<World> {
@@ -201,11 +214,13 @@ export async function startWorld(
   for (const tool of TOOLS)
     await put(CONTROL_KEYS.tool(tenant, tool.upstream ?? '', tool.name), tool);
 
+  let activated: { readonly min_revision?: Revision } = {};
   const activate: World['activate'] = async (rego, { facts = {}, tenant: whose = tenant } = {}) => {
     const named = await bundleOf(rego, whose === PLATFORM ? 'floor' : 'tenant', facts);
     const store = await operator.objects('bundles');
     await store.putBlob({ name: named.digest }, named.bytes);
-    await put(CONTROL_KEYS.policy(whose), { digest: named.digest });
+    const at = await put(CONTROL_KEYS.policy(whose), { digest: named.digest });
+    activated = { min_revision: revisionOf(epoch, at) };
     return named.digest;
   };
   await activate(OPEN_FLOOR, { tenant: PLATFORM });
@@ -231,7 +246,6 @@ export async function startWorld(
   for (let count = 0; count < (options.workers ?? 1); count += 1) await startOne();
 
   const asking = createAsk(await bus('ingress'));
-  const ask: Ask = asking.ask;
   const identity: World['identity'] = ({
     sub = 'alice@example.com',
     act = { sub: 'shop-agent' },
@@ -287,8 +301,8 @@ export async function startWorld(
     macKeysFile,
     bus,
     file,
-    ask: ({ args = {}, deadlineMs = 5_000, ...call }) =>
-      ask({
+    ask: ({ args = {}, deadlineMs = 5_000, ...call }) => {
+      const question = {
         ask: 'decide',
         via: 'http',
         tenant,
@@ -300,8 +314,12 @@ export async function startWorld(
         client: { address: '127.0.0.1', name: '', version: '', era: '' },
         args: canonical(args),
         deadlineMs,
+        ...activated,
         ...call,
-      }),
+      } as const;
+      const ask = () => asking.ask(question);
+      return call.min_revision === undefined ? onceActive(ask) : ask();
+    },
     close: async () => {
       log.flush();
       await asking.close();
