@@ -63,7 +63,7 @@ decision := {"verdict": "allow"}
 `;
 
 export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
-  const world = await startWorld();
+  const world = await startWorld({ workers: 0 });
   const folder = join(await world.file('credentials.mark', ''), '..', 'credentials');
   await mkdir(join(folder, world.tenant), { recursive: true });
   const sealKeyFile = await world.file('seal', randomBytes(32).toString('base64'));
@@ -73,6 +73,7 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
     grant: { tools: ['*', 'mcp:*/*', 'mcp:*/*/*'] },
   });
   await world.activate(rego);
+  await world.startWorker(); // it starts with all of that, where another would have to be waited for
   const startOne = () =>
     start(
       readConfig(IngressConfig, {

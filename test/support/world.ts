@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 
 import { findBinary } from '#cli/local/binaries.ts';
-import type { CallEnvelope, WorkerAnswer } from '#contracts/call.ts';
+import { type CallEnvelope, DEADLINE_MAX_MS, type WorkerAnswer } from '#contracts/call.ts';
 import {
   capabilityId,
   deriveTenantKey,
@@ -301,7 +301,7 @@ export async function startWorld(
     macKeysFile,
     bus,
     file,
-    ask: ({ args = {}, deadlineMs = 5_000, ...call }) => {
+    ask: ({ args = {}, deadlineMs = DEADLINE_MAX_MS, ...call }) => {
       const question = {
         ask: 'decide',
         via: 'http',

@@ -16,8 +16,9 @@ import { ALLOW_ALL, startWorld, type World } from '../../support/world.ts';
 let world: World;
 let ingress: Awaited<ReturnType<typeof start>>;
 beforeAll(async () => {
-  world = await startWorld();
+  world = await startWorld({ workers: 0 });
   await world.activate(ALLOW_ALL);
+  await world.startWorker();
   const key = () => randomBytes(32).toString('base64');
   ingress = await start(
     readConfig(IngressConfig, {

@@ -79,12 +79,14 @@ async function startIngress(more: Record<string, string> = {}): Promise<Ingress>
 }
 
 beforeAll(async () => {
-  world = await startWorld({ workers: 2 });
+  world = await startWorld({ workers: 0 });
   await world.activate(ALLOW_ALL);
   await world.put(CONTROL_KEYS.agent(world.tenant, 'shop-agent'), {
     grant: { tools: ['*', 'mcp:*/*'] },
     enforcement_point: true,
   });
+  await world.startWorker();
+  await world.startWorker();
   ingress = await startIngress();
   [ours, others] = [await sender(), await sender()];
 });

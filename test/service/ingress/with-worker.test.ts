@@ -23,7 +23,7 @@ let world: World;
 let ingress: Awaited<ReturnType<typeof start>>;
 let capability: string;
 beforeAll(async () => {
-  world = await startWorld();
+  world = await startWorld({ workers: 0 });
   await world.activate(POLICY);
   const { tenant } = world;
   await world.put(CONTROL_KEYS.tool(tenant, '', 'can_read'), { name: 'can_read' });
@@ -31,6 +31,7 @@ beforeAll(async () => {
     enforcement_point: true,
     grant: { tools: ['can_read'] },
   });
+  await world.startWorker();
   capability = await world.mint([
     { t: 'tool_allow', tools: ['refund_order'] },
     { t: 'exp', exp: Math.floor(Date.now() / 1_000) + 3_600 },
