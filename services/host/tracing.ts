@@ -3,7 +3,7 @@
  * The SDK is loaded only then; without it every function here does nothing and costs nothing. Observation stays
  * outside: callers tell a finished stage with its times, so no check is wrapped.
  */
-import { type Attributes, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { Attributes, SpanContext } from '@opentelemetry/api';
 
 /** A stage that has ended; times in milliseconds since the epoch, fractions allowed. */
 export interface Stage {
@@ -32,7 +32,6 @@ export interface Tracing {
   readonly close: () => Promise<void>;
 }
 
-const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, consumer: SpanKind.CONSUMER };
 const TRACEPARENT = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
 const nothing = () => undefined;
@@ -46,10 +45,12 @@ const OFF: Tracing = {
 export async function startTracing(service: string, endpoint: string): Promise<Tracing> {
   if (endpoint === '') return OFF;
   const [
+    { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace },
     { BatchSpanProcessor, TracerProvider },
     { OTLPTraceExporter },
     { resourceFromAttributes },
   ] = await Promise.all([
+    import('@opentelemetry/api'),
     import('@opentelemetry/sdk-trace'),
     import('@opentelemetry/exporter-trace-otlp-http'),
     import('@opentelemetry/resources'),
@@ -63,10 +64,15 @@ export async function startTracing(service: string, endpoint: string): Promise<T
     spanProcessors: [new BatchSpanProcessor({ exporter })],
   });
   const tracer = provider.getTracer('countersign');
+  const kinds = { server: SpanKind.SERVER, client: SpanKind.CLIENT, consumer: SpanKind.CONSUMER };
+  const contextOf = (parent: string) => {
+    const remote = remoteOf(parent);
+    return remote === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, remote);
+  };
   return {
     enabled: true,
     begin: (name, kind, { parent, attributes = {} }) => {
-      const span = tracer.startSpan(name, { kind: KINDS[kind], attributes }, contextOf(parent));
+      const span = tracer.startSpan(name, { kind: kinds[kind], attributes }, contextOf(parent));
       const { traceId, spanId, traceFlags } = span.spanContext();
       const below = trace.setSpan(ROOT_CONTEXT, span);
       return {
@@ -88,14 +94,9 @@ export async function startTracing(service: string, endpoint: string): Promise<T
 }
 
 /** untrusted: a traceparent comes from callers; what is none starts a trace of its own. */
-function contextOf(parent: string) {
+function remoteOf(parent: string): SpanContext | undefined {
   const match = TRACEPARENT.exec(parent);
-  if (match === null) return ROOT_CONTEXT;
+  if (match === null) return undefined;
   const [, traceId = '', spanId = '', flags = ''] = match;
-  return trace.setSpanContext(ROOT_CONTEXT, {
-    traceId,
-    spanId,
-    traceFlags: Number.parseInt(flags, 16),
-    isRemote: true,
-  });
+  return { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };
 }
