@@ -35,7 +35,7 @@ import { markWitnessed } from './witnessed.ts';
 import { startWitnesses, type Witnesses } from './witnesses.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 21;
+const SCHEMA = 22;
 
 const records = counter<{ stream: string; became: string }>(
   'countersign_chain_records',

@@ -89,7 +89,7 @@ async function endOfTime(
   return young === null ? to : young - 1;
 }
 
-/** An outcome for each forwarded allow that has none. */
+/** An outcome for each forwarded allow that has none. `offset 0`: a look for each, never a join that reads all there are. */
 async function openCalls(
   pool: ChainStore['pool'],
   { tenant, from, to }: Rows,
@@ -100,7 +100,7 @@ async function openCalls(
        and position('"forwards":true' in entry) > 0
        and not exists (select from chain_rows as about where about.tenant = decided.tenant
          and about.decision_id = decided.decision_id and about.decision_id <> ''
-         and about.kind <> 'decision' and about.kind = 'outcome')
+         and about.kind <> 'decision' and about.kind = 'outcome' offset 0)
      order by sequence`,
     [tenant, from, to],
   );
