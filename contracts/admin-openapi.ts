@@ -5,6 +5,7 @@ import { ADMIN_TABLES } from './admin-api.ts';
 import { ADMIN_ERRORS, AdminErrorBody } from './admin-errors.ts';
 import { TENANT_PATTERN } from './ids.ts';
 import { type Operation, parametersOf, PATH_PARAMETERS } from './operation.ts';
+import { published } from './published-schema.ts';
 
 /** Text of contracts/generated/admin-openapi.json. */
 export function adminOpenApi(): string {
@@ -25,6 +26,7 @@ export function adminOpenApi(): string {
         "For operators. Every change is an event in the tenant's chain and is answered with the revision that a call " +
         `can demand as min_revision. Stable error codes: ${Object.keys(ADMIN_ERRORS).join(', ')}.`,
     },
+    servers: [{ url: '/' }],
     security: [{ operator: [] }],
     paths,
     components: {
@@ -37,7 +39,7 @@ export function adminOpenApi(): string {
       },
     },
   };
-  return `${JSON.stringify(document, null, 2)}\n`;
+  return `${JSON.stringify(published(document), null, 2)}\n`;
 }
 
 const json = (schema: TSchema) => ({ 'application/json': { schema } });
@@ -54,7 +56,7 @@ function operationObject(name: string, operation: Operation): object {
     ...query.map((parameter) => ({ name: parameter, in: 'query', schema: { type: 'string' } })),
     ...(operation.method === 'GET' ? [] : [REASON]),
   ];
-  const binary = archives.map((type) => [type, {}] as const);
+  const binary = archives.map((type) => [type, BINARY] as const);
   const content = body === undefined ? undefined : { ...json(body), ...Object.fromEntries(binary) };
   return {
     operationId: name,
@@ -71,6 +73,9 @@ function operationObject(name: string, operation: Operation): object {
     },
   };
 }
+
+/** A body that is no text, in the form that generators know. */
+const BINARY = { schema: { type: 'string', format: 'binary' } };
 
 const REASON = {
   name: 'Countersign-Reason',

@@ -17,6 +17,7 @@ import {
 } from './http.ts';
 import { UUID7_PATTERN } from './ids.ts';
 import { OutcomeReport } from './outcome.ts';
+import { published } from './published-schema.ts';
 import { REASONS, type Reason, reasonSpec } from './reasons.ts';
 import { RECEIPT_KEYS_PATH, ReceiptJwks } from './receipt-key.ts';
 
@@ -140,7 +141,7 @@ const evaluateAll = {
   parameters: [capability, requestId],
   requestBody: { required: true, ...body(Evaluations) },
   responses: {
-    200: answer('Judged.', { anyOf: [EvaluationsAnswer, EvaluationAnswer] }),
+    200: answer('Judged.', { oneOf: [EvaluationsAnswer, EvaluationAnswer] }),
     ...refusals(COMMON),
   },
 };
@@ -178,6 +179,7 @@ export function openapi(): string {
         'Decides, before a tool call of an AI agent runs, whether it may run. Request bodies are strict I-JSON.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
+    servers: [{ url: '/' }],
     security: [{ identity: [] }],
     paths: {
       '/v1/decisions': { post: decide },
@@ -201,5 +203,5 @@ export function openapi(): string {
       schemas: { Refusal },
     },
   };
-  return `${JSON.stringify(document, undefined, 2)}\n`;
+  return `${JSON.stringify(published(document), undefined, 2)}\n`;
 }

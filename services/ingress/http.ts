@@ -317,7 +317,9 @@ function refuseOtherMethods(app: FastifyInstance, methods: Methods): void {
     app.route({
       url,
       method: app.supportedMethods.filter((name) => !known.has(name)),
-      handler: (_, reply) => refuse(reply.header('allow', allow), 'request.method'),
+      // Before a body is read: some methods are refused without one.
+      onRequest: (_request, reply) => void refuse(reply.header('allow', allow), 'request.method'),
+      handler: () => undefined,
     });
   }
 }

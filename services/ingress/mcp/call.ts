@@ -20,7 +20,9 @@ const ACTION_PREFIX = 'mcp:';
 /** @throws Fault */
 export async function callTool(exchange: Exchange, message: RequestMessage): Promise<void> {
   const { id, params } = message;
-  const { name, arguments: given = {} } = params;
+  const { name } = params;
+  // null is what several clients send for no arguments.
+  const given = params['arguments'] ?? {};
   if (typeof name !== 'string' || !TOOL_NAME.test(name) || name.startsWith(ACTION_PREFIX)) {
     throw new Fault(RPC.invalidParams, 'The tool has no name that can be called.', { id });
   }

@@ -89,6 +89,18 @@ describe('an allowed call', () => {
     expect(sha256(forwarded)).toBe(sha256(canonical(await judgedArguments())));
   });
 
+  test.each([
+    ['left out', '{"name":"pay"}'],
+    ['null', '{"arguments":null,"name":"pay"}'],
+  ])('goes on with no arguments where they are %s', async (_, params) => {
+    await gateway.rpc('rec', `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":${params}}`);
+    expect(JSON.parse(upstream.received.at(-1)!.text).params).toEqual({
+      name: 'pay',
+      arguments: {},
+    });
+    expect(await judgedArguments()).toEqual({});
+  });
+
   test('carries our credential and nothing of the agent', async () => {
     await gateway.rpc('rec', pay('{}'), {
       'countersign-capability': '',

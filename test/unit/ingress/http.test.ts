@@ -217,6 +217,7 @@ describe('a refusal', () => {
     ['another method', 'GET /echo', [405, 'request.method', 'POST']],
     ['another method, two known', 'PUT /who', [405, 'request.method', 'GET, HEAD, DELETE']],
     ['a preflight', 'OPTIONS /echo', [405, 'request.method', 'POST']],
+    ['a method that asks for a body', 'QUERY /who', [405, 'request.method', 'GET, HEAD, DELETE']],
   ])('%s', async (_name, line, expected) => {
     const [method, url] = line.split(' ');
     const answer = await server().inject({ method: method as 'GET', url: url ?? '' });
