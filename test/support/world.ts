@@ -64,12 +64,14 @@ export interface World {
   readonly nats: TestNats;
   readonly operator: Bus;
   readonly tenant: TenantId;
-  /** Judged under the policies that `activate` made active, unless the call demands another revision. */
+  /** Judged by whoever knows all that was put, unless the call demands another revision. */
   readonly ask: (
     call: Partial<CallEnvelope> & { readonly args?: Json; readonly deadlineMs?: number },
   ) => Promise<WorkerAnswer>;
   /** Writes a value as the projector would and moves the head; gives the sequence. */
   readonly put: (key: string, value: unknown) => Promise<number>;
+  /** Demands nothing: a call with it is judged by what its worker knows, however late that may be. */
+  readonly unaware: Revision;
   readonly identity: (what?: Identity) => Promise<string>;
   /** `known: false` signs a capability as a key holder could, without minting its root. */
   readonly mint: (
@@ -107,8 +109,18 @@ export const TOOLS: Tool[] = [
   },
 ];
 
-/** Builds a bundle with the opa command. */
-export async function bundleOf(rego: string, role: PolicyRole, facts: object = {}) {
+/** Builds a bundle with the opa command, once. */
+export async function bundleOf(
+  ...given: Parameters<typeof buildBundle>
+): ReturnType<typeof buildBundle> {
+  const key = JSON.stringify(given);
+  const building = bundles.get(key) ?? buildBundle(...given);
+  bundles.set(key, building);
+  return building;
+}
+const bundles = new Map<string, ReturnType<typeof buildBundle>>();
+
+async function buildBundle(rego: string, role: PolicyRole, facts: object = {}) {
   const dir = await mkdtemp(join(tmpdir(), 'countersign-bundle-'));
   try {
     await writeFile(join(dir, 'policy.rego'), rego);
@@ -141,11 +153,11 @@ export async function bundleOf(rego: string, role: PolicyRole, facts: object = {
   }
 }
 
-const ACTIVE_WAIT_MS = 20_000;
+const KNOWN_WAIT_MS = 20_000;
 
 /** Asks again while a worker has not got so far: it refuses before it judges or records anything. */
-async function onceActive(ask: () => Promise<WorkerAnswer>): Promise<WorkerAnswer> {
-  const deadline = Date.now() + ACTIVE_WAIT_MS;
+async function onceKnown(ask: () => Promise<WorkerAnswer>): Promise<WorkerAnswer> {
+  const deadline = Date.now() + KNOWN_WAIT_MS;
   for (;;) {
     const answer = await ask();
     const behind = answer.kind === 'refused' && answer.code === 'service.behind';
@@ -188,14 +200,14 @@ export async function startWorld(
   const keyed = await operator.bucket('keyed');
   const epoch = await operator.epoch('CONTROL');
   let sequence = 0;
+  let known = 0;
   const put = async (name: string, value: unknown) => {
-    sequence += 1;
-    await control.put(name, JSON.stringify({ sequence, at: Date.now(), value }));
-    await control.put(
-      CONTROL_KEYS.head,
-      JSON.stringify({ sequence, at: Date.now(), value: { epoch } }),
-    );
-    return sequence;
+    const mine = (sequence += 1);
+    await control.put(name, JSON.stringify({ sequence: mine, at: Date.now(), value }));
+    const head = { sequence: mine, at: Date.now(), value: { epoch } };
+    await control.put(CONTROL_KEYS.head, JSON.stringify(head));
+    known = Math.max(known, mine);
+    return mine;
   };
 
   const tenant = 'acme' as TenantId;
@@ -214,13 +226,11 @@ export async function startWorld(
   for (const tool of TOOLS)
     await put(CONTROL_KEYS.tool(tenant, tool.upstream ?? '', tool.name), tool);
 
-  let activated: { readonly min_revision?: Revision } = {};
   const activate: World['activate'] = async (rego, { facts = {}, tenant: whose = tenant } = {}) => {
     const named = await bundleOf(rego, whose === PLATFORM ? 'floor' : 'tenant', facts);
     const store = await operator.objects('bundles');
     await store.putBlob({ name: named.digest }, named.bytes);
-    const at = await put(CONTROL_KEYS.policy(whose), { digest: named.digest });
-    activated = { min_revision: revisionOf(epoch, at) };
+    await put(CONTROL_KEYS.policy(whose), { digest: named.digest });
     return named.digest;
   };
   await activate(OPEN_FLOOR, { tenant: PLATFORM });
@@ -292,6 +302,7 @@ export async function startWorld(
     operator,
     tenant,
     put,
+    unaware: revisionOf(epoch, 0),
     identity,
     mint,
     activate,
@@ -314,11 +325,11 @@ export async function startWorld(
         client: { address: '127.0.0.1', name: '', version: '', era: '' },
         args: canonical(args),
         deadlineMs,
-        ...activated,
+        min_revision: revisionOf(epoch, known),
         ...call,
       } as const;
       const ask = () => asking.ask(question);
-      return call.min_revision === undefined ? onceActive(ask) : ask();
+      return call.min_revision === undefined ? onceKnown(ask) : ask();
     },
     close: async () => {
       log.flush();

@@ -46,7 +46,8 @@ beforeEach(() => cut.set('open'));
 const waits = { timeout: 40_000, interval: 50 };
 
 async function code(question: Parameters<World['ask']>[0] = {}): Promise<string> {
-  const answer = await world.ask({ capability: open, deadlineMs: 1_000, ...question });
+  const unaware = { min_revision: world.unaware, deadlineMs: 1_000 };
+  const answer = await world.ask({ capability: open, ...unaware, ...question });
   if (answer.kind === 'refused') return answer.code;
   return answer.kind === 'decided' ? answer.body.reason.code : '';
 }
