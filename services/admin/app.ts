@@ -103,8 +103,6 @@ export function refusalOf(error: FastifyError | AdminError, busConnected: boolea
   return new AdminError(busConnected ? 'service.failed' : 'service.unavailable');
 }
 
-const ALL_METHODS = ['GET', 'PUT', 'POST', 'PATCH', 'DELETE'] as const;
-
 /** Adds the routes of a table. Methods that a path does not have answer 405. */
 export function mount<Operations extends Readonly<Record<string, Operation>>>(
   app: FastifyInstance,
@@ -127,14 +125,17 @@ export function mount<Operations extends Readonly<Record<string, Operation>>>(
     addRoute(app, { operation, url, handle, authenticate });
   }
   for (const [url, present] of methods) {
-    const rest = ALL_METHODS.filter((method) => !present.includes(method));
+    // A route for GET answers HEAD, too.
+    const known = present.includes('GET') ? [...present, 'HEAD'] : present;
     app.route({
-      method: rest,
+      method: app.supportedMethods.filter((method) => !known.includes(method)),
       url,
-      handler: (_, reply) => {
-        reply.header('allow', present.join(', '));
-        throw new AdminError('request.method');
+      // Before a body is read: some methods are refused without one.
+      onRequest: (_, reply, done) => {
+        reply.header('allow', known.join(', '));
+        done(new AdminError('request.method'));
       },
+      handler: () => undefined,
     });
   }
 }

@@ -31,27 +31,40 @@ export function checkKeys({ jwks, algorithms = [], kind }: Issuer): void {
       throw new AdminError('issuer.algorithm', '', { path: `/algorithms/${at}` });
     }
   }
+  const refuse = (at: number, fault: string): never => {
+    const path = `/jwks/keys/${at}`;
+    throw new AdminError('issuer.keys', `This key cannot be accepted: ${fault}.`, { path });
+  };
   const kids = new Set<unknown>();
-  for (const [at, key] of (jwks?.keys ?? []).entries()) {
-    const fault =
-      faultOf(key, use) ?? (kids.has(key['kid']) ? 'two keys have the same kid' : undefined);
-    if (fault !== undefined) {
-      throw new AdminError('issuer.keys', `This key cannot be accepted: ${fault}.`, {
-        path: `/jwks/keys/${at}`,
-      });
-    }
+  const keys = [...(jwks?.keys ?? []).entries()];
+  for (const [at, key] of keys) {
+    const secret = secretIn(key);
+    if (secret !== undefined) refuse(at, secret);
+    if (!isFor(use, key)) continue;
+    const fault = faultOf(key) ?? (kids.has(key['kid']) ? 'two keys have the same kid' : undefined);
+    if (fault !== undefined) refuse(at, fault);
     kids.add(key['kid'] ?? Symbol('a key without kid'));
   }
+  if (keys.length > 0 && kids.size === 0) refuse(0, `neither it nor another one is for "${use}"`);
 }
 
 type Key = Readonly<Record<string, unknown>>;
+type Use = 'sig' | 'jwt-svid';
 
-function faultOf(key: Key, use: 'sig' | 'jwt-svid'): string | undefined {
+/**
+ * Sets as providers publish them have keys for other purposes beside these: for encryption (Keycloak), for
+ * X.509-SVIDs (every SPIFFE bundle). Workers pass them over, as RFC 7517, section 5, says.
+ */
+const isFor = (use: Use, key: Key): boolean =>
+  key['use'] === use || (use === 'sig' && key['use'] === undefined);
+
+function secretIn(key: Key): string | undefined {
   const secret = PRIVATE_MEMBERS.find((member) => Object.hasOwn(key, member));
   if (key['kty'] === 'oct') return 'it is a shared secret';
-  if (secret !== undefined) return `its private member "${secret}" must never be sent`;
-  if (use === 'jwt-svid' && key['use'] !== use) return 'its "use" is not "jwt-svid"';
-  if ('use' in key && key['use'] !== use) return 'it is not for signatures';
+  return secret === undefined ? undefined : `its private member "${secret}" must never be sent`;
+}
+
+function faultOf(key: Key): string | undefined {
   const operations = key['key_ops'];
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
     return 'it is not for verifying';

@@ -4,7 +4,13 @@
  */
 import { hash } from 'node:crypto';
 
-import { errors, type JWTPayload, jwtVerify, type JWTVerifyGetKey } from 'jose';
+import {
+  errors,
+  type JWTHeaderParameters,
+  type JWTPayload,
+  jwtVerify,
+  type JWTVerifyGetKey,
+} from 'jose';
 
 import { type ControlEntry, IDENTITY_ALGORITHMS, type Issuer } from '#contracts/control.ts';
 import type { TenantId } from '#contracts/ids.ts';
@@ -17,8 +23,9 @@ import type { IdentityPoints, VerifiedIdentity } from '../checks/identity.ts';
 import { boundKeys } from '../checks/sender.ts';
 import { keysOf, REMOTE_KEPT_MS } from './issuer-keys.ts';
 
-/** What JWT-SVIDs may be signed with (JWT-SVID, section 2.3). */
+/** What JWT-SVIDs may be signed with (JWT-SVID, section 2.1), and be typed as (2.3). */
 const SVID_ALGORITHMS = IDENTITY_ALGORITHMS.filter((name) => !name.startsWith('Ed'));
+const SVID_TYPES: readonly (string | undefined)[] = [undefined, 'JWT', 'JOSE'];
 /** Tolerated difference between the issuer's clock and ours. */
 const SKEW_S = 5;
 const VERIFIED_MAX = 20_000;
@@ -117,8 +124,9 @@ async function verifyToken(
   const svid = issuer.kind === 'jwt-svid';
   const accepted = issuer.algorithms ?? (svid ? SVID_ALGORITHMS : IDENTITY_ALGORITHMS);
   let payload: JWTPayload;
+  let header: JWTHeaderParameters;
   try {
-    ({ payload } = await jwtVerify(token, from.keys, {
+    ({ payload, protectedHeader: header } = await jwtVerify(token, from.keys, {
       // A JWT-SVID is proved by the bundle of its trust domain; `iss` may be absent and says nothing.
       ...(svid ? {} : { issuer: issuer.issuer }),
       audience: [...issuer.audiences],
@@ -129,6 +137,10 @@ async function verifyToken(
     }));
   } catch (error) {
     return { fault: faultOf(error), detail: error instanceof Error ? error.message : '' };
+  }
+  // A token of the same key for another use is none.
+  if (svid && !SVID_TYPES.includes(header.typ)) {
+    return { fault: 'identity.malformed', detail: 'its type is not that of a JWT-SVID' };
   }
   if (svid && trustDomainOf(payload.sub ?? '') !== issuer.issuer) {
     return { fault: 'identity.claims', detail: 'sub is not of the registered trust domain' };

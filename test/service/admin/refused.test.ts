@@ -53,6 +53,7 @@ const ROWS: readonly Row[] = [
   ['a limit out of range', ['GET', 'facts?limit=0'], [400, 'request.schema']],
   ['an unknown path', ['GET', 'nothing'], [404, 'request.not_found']],
   ['a method that a path does not have', ['POST', 'budgets', {}], [405, 'request.method']],
+  ['a method that asks for a body', ['QUERY', 'budgets'], [405, 'request.method']],
   ['an unknown agent', ['GET', 'agents/nobody'], [404, 'thing.not_found']],
   ['an issuer id with a slash', ['PUT', 'issuers/a%2Fb', ISSUER], [404, 'request.not_found']],
   [

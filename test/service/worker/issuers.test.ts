@@ -156,10 +156,10 @@ describe('a JWT-SVID', () => {
   const WORKLOAD = 'spiffe://acme.example/ns/shop/sa/bot';
   const mesh = { kind: 'jwt-svid', issuer: 'spiffe://acme.example' } as const;
 
-  async function svid(claims: Record<string, unknown> = {}, alg = 'ES256') {
+  async function svid(claims: Record<string, unknown> = {}, alg = 'ES256', typ?: string) {
     const { publicKey, privateKey } = await generateKeyPair(alg);
     const token = await new SignJWT({ sub: WORKLOAD, aud: ['countersign'], ...claims })
-      .setProtectedHeader({ alg, kid: 'spire' })
+      .setProtectedHeader({ alg, kid: 'spire', ...(typ === undefined ? {} : { typ }) })
       .setExpirationTime('5m')
       .sign(privateKey);
     return { token, jwk: { ...(await exportJWK(publicKey)), kid: 'spire' } };
@@ -191,6 +191,16 @@ describe('a JWT-SVID', () => {
     expect(await verifier(mesh)(token)).toBe(WORKLOAD);
     keys = [{ ...jwk, use: 'x509-svid' }];
     expect(await verifier(mesh)(token)).toBe('identity.signature');
+  });
+
+  it.each([
+    ['JWT', WORKLOAD],
+    ['JOSE', WORKLOAD],
+    ['at+jwt', 'identity.malformed'],
+    ['wit+jwt', 'identity.malformed'],
+  ])('of the type %s', async (typ, expected) => {
+    const { token, jwk } = await svid({}, 'ES256', typ);
+    expect(await verifier({ ...mesh, ...use(jwk, 'jwt-svid') })(token)).toBe(expected);
   });
 
   it('is signed with an algorithm of its standard', async () => {

@@ -2,6 +2,8 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 
 import { expect, test } from 'vitest';
 
+import type { Issuer } from '#contracts/control.ts';
+
 import { AdminError } from '../../../services/admin/errors.ts';
 import { checkKeys } from '../../../services/admin/issuer-keys.ts';
 
@@ -29,6 +31,8 @@ const CASES: readonly (readonly [name: string, keys: Record<string, unknown>[], 
   ['a shared secret', [SHARED], '/jwks/keys/0'],
   ['a private member', [{ ...ed25519, d: 'AAAA' }], '/jwks/keys/0'],
   ['a key for encryption', [{ ...strong, use: 'enc' }], '/jwks/keys/0'],
+  ['a key for encryption beside one for signatures', [{ ...rsa(1_024), use: 'enc' }, strong], ''],
+  ['a private key for encryption', [strong, { ...strong, use: 'enc', d: 'A' }], '/jwks/keys/1'],
   ['a key that may not verify', [{ ...strong, key_ops: ['sign'] }], '/jwks/keys/0'],
   ['a key with a symmetric algorithm', [{ ...strong, alg: 'HS256' }], '/jwks/keys/0'],
   [
@@ -62,12 +66,28 @@ const CASES: readonly (readonly [name: string, keys: Record<string, unknown>[], 
   ['a coordinate beyond the field', [point(`ee${'ff'.repeat(30)}7f`)], '/jwks/keys/0'],
 ];
 test.each(CASES)('%s', (_, keys, at) => {
-  let path = '';
+  expect(placeOfFault({ issuer: 'i', audiences: ['a'], jwks: { keys } })).toBe(at);
+});
+
+const FOR_X509 = { ...ec('P-256'), use: 'x509-svid', x5c: ['MIIB'] };
+const FOR_JWT = { ...ec('P-384'), kid: 'a', use: 'jwt-svid' };
+test.each<[name: string, keys: Record<string, unknown>[], at: string]>([
+  ['as SPIRE shows it', [FOR_X509, FOR_JWT], ''],
+  ['without a key for JWT-SVIDs', [FOR_X509, ec('P-384')], '/jwks/keys/0'],
+  ['with a weak key for JWT-SVIDs', [FOR_X509, { ...rsa(1_024), use: 'jwt-svid' }], '/jwks/keys/1'],
+])('a trust bundle %s', (_, keys, at) => {
+  expect(
+    placeOfFault({ kind: 'jwt-svid', issuer: 'spiffe://a', audiences: ['a'], jwks: { keys } }),
+  ).toBe(at);
+});
+
+/** Where the fault is, '' = there is none. */
+function placeOfFault(issuer: Issuer): string {
   try {
-    checkKeys({ issuer: 'i', audiences: ['a'], jwks: { keys } });
+    checkKeys(issuer);
+    return '';
   } catch (error) {
     if (!(error instanceof AdminError)) throw error;
-    path = error.path;
+    return error.path;
   }
-  expect(path).toBe(at);
-});
+}
