@@ -123,6 +123,7 @@ export async function startGateway(rego = ALLOW_EVERYTHING): Promise<Gateway> {
         ...(timeoutMs === undefined ? {} : { timeout_ms: timeoutMs }),
         ...(receipts === undefined ? {} : { receipts }),
       });
+      await world.ask({ ask: 'visible' }); // answered by the one worker that knows it by then
     },
     rotate: (name, secret) => writeFile(secretFile(name), `${secret}\n`),
     outcomes: async () => {

@@ -16,8 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => live.close());
 
-const chainOf = (allowed: readonly string[]) =>
-  compareWithChain({ databaseUrl: live.system.databaseAdminUrl, tenant: 'demo' }, allowed);
+const chainOf = (allowed: readonly string[]) => compareWithChain(live, allowed);
 
 const call = () => live.call({ tool: 'lookup_order', arguments: { order_id: 'ord_1001' } });
 const said = async () => {

@@ -63,8 +63,7 @@ async function leftAfter(
   });
   if (second === undefined) return { lost: answered.length, came_back: false };
   try {
-    const databaseUrl = second.system.databaseAdminUrl;
-    const { missing } = await compareWithChain({ databaseUrl, tenant: 'demo' }, answered, WAIT_MS);
+    const { missing } = await compareWithChain(second, answered, WAIT_MS);
     return { lost: missing, came_back: true };
   } finally {
     await second.close();

@@ -97,15 +97,13 @@ export async function episode(options: EpisodeOptions): Promise<Figures> {
         );
       }
     }
-    const compared = await compareWithChain(chainOf(live), allowed);
+    const compared = await compareWithChain(live, allowed);
     return sumOf(figures, { ...NOTHING, answered_allows: allowed.length, ...told(compared) });
   } finally {
     await live.close();
     await disk?.remove();
   }
 }
-
-const chainOf = ({ system }: Live) => ({ databaseUrl: system.databaseAdminUrl, tenant: 'demo' });
 
 const told = ({ rows, missing, doubled, gaps, finding }: Compared) => ({
   chain_rows_compared: rows,
@@ -135,7 +133,7 @@ async function cutOnce(
   try {
     const second = await startLive({ dir: after.dir });
     try {
-      const compared = await compareWithChain(chainOf(second), before);
+      const compared = await compareWithChain(second, before);
       log(`power cut after ${before.length} answered allows: ${JSON.stringify({ ...compared })}`);
       return {
         ...NOTHING,

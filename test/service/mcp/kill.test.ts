@@ -60,7 +60,7 @@ beforeAll(async () => {
   identity = await world.identity({ claims: { wf: 'month-end', sid: 's-17' } });
 });
 afterEach(async () => {
-  for (const key of engaged) await gateway.world.put(key, null);
+  for (const key of engaged) await put(key, null);
   engaged.clear();
 });
 afterAll(async () => {
@@ -71,7 +71,13 @@ afterAll(async () => {
 async function kill(scope: SwitchScope, id: string): Promise<void> {
   const key = CONTROL_KEYS.switch(scope === 'global' ? PLATFORM : 'acme', scope, id);
   engaged.add(key);
-  await gateway.world.put(key, { scope, id, by: 'ada', reason: 'r', at: 1, release: null });
+  await put(key, { scope, id, by: 'ada', reason: 'r', at: 1, release: null });
+}
+
+/** Written, and known to the worker. */
+async function put(key: string, value: object | null): Promise<void> {
+  await gateway.world.put(key, value);
+  await gateway.world.ask({ ask: 'visible' });
 }
 
 /** Sends a call; resolves with the last JSON that came. */
