@@ -54,6 +54,14 @@ class Count {
 const COLUMNS =
   'tenant, sequence, at, kind, agent, person, tool, upstream, verdict, reason, mode, approval';
 
+/** What a row of search_rows should hold, in this order. */
+type Columns = readonly [
+  tenant: string,
+  sequence: number,
+  at: number,
+  ...terms: readonly (string | number)[],
+];
+
 /** @param url of the chainer's role @param repair false = only compare */
 export async function rebuildSearch(url: string, repair: boolean): Promise<Rebuilt> {
   const count = new Count('search');
@@ -62,12 +70,8 @@ export async function rebuildSearch(url: string, repair: boolean): Promise<Rebui
   try {
     const tenants = await client.query<{ tenant: string }>('select tenant from heads order by 1');
     for (const { tenant } of tenants.rows) {
-      for (let after = 0, more = true; more;) {
-        const rows = await searchPage(client, tenant, after);
-        await compareSearch(client, { tenant, after, rows, count, repair });
-        more = rows.length === PAGE;
-        after = Number(rows.at(-1)?.sequence ?? after);
-      }
+      await compareSearch(client, { tenant, count, repair });
+      await endExtra(client, { tenant, count, repair });
     }
     return count;
   } finally {
@@ -75,104 +79,99 @@ export async function rebuildSearch(url: string, repair: boolean): Promise<Rebui
   }
 }
 
-interface SearchRow {
-  readonly sequence: string;
-  readonly entry: string;
-  /** As it stands, null for none. */
-  readonly found: string | null;
+interface Comparing {
+  readonly tenant: string;
+  readonly count: Count;
+  readonly repair: boolean;
 }
 
-async function searchPage(client: pg.Client, tenant: string, after: number): Promise<SearchRow[]> {
-  const { rows } = await client.query<SearchRow>(
-    `select c.sequence::text, c.entry, (select json_build_array(s.tenant, s.sequence, s.at, s.kind, s.agent, s.person,
-       s.tool, s.upstream, s.verdict, s.reason, s.mode, s.approval)::text
-       from search_rows s where s.tenant = c.tenant and s.sequence = c.sequence) as found
-     from chain_rows c where c.tenant = $1 and c.sequence > $2 order by c.sequence limit $3`,
-    [tenant, after, PAGE],
-  );
-  return rows;
-}
-
+/** Every row of the chain stands in the index as its entry says. */
 async function compareSearch(
   client: pg.Client,
-  page: {
-    readonly tenant: string;
-    readonly after: number;
-    readonly rows: readonly SearchRow[];
-    readonly count: Count;
-    readonly repair: boolean;
-  },
+  { tenant, count, repair }: Comparing,
 ): Promise<void> {
-  const { tenant, after, rows, count, repair } = page;
-  const wrong: (readonly (string | number)[])[] = [];
-  for (const { sequence, entry, found } of rows) {
-    count.looked += 1;
-    const right = columnsOf(tenant, entry);
-    if (right === undefined) {
-      count.unreadable += 1;
-      continue;
-    }
-    if (found !== null && JSON.stringify(JSON.parse(found)) === JSON.stringify(right)) continue;
-    count.wrong(found === null ? 'missing' : 'different', `${tenant} row ${sequence}`);
-    wrong.push(right);
+  for (let after = 0, more = true; more;) {
+    const { rows } = await client.query<{ sequence: string; entry: string }>(
+      `select sequence::text, entry from chain_rows where tenant = $1 and sequence > $2
+       order by sequence limit $3`,
+      [tenant, after, PAGE],
+    );
+    const right = rows.flatMap(({ entry }) => {
+      const columns = columnsOf(tenant, entry);
+      return columns === undefined ? [] : [columns];
+    });
+    count.looked += rows.length;
+    count.unreadable += rows.length - right.length;
+    const found = await foundAt(client, tenant, right);
+    const wrong = right.filter((columns, index) => {
+      const there = found[index] ?? null;
+      if (there !== null && JSON.stringify(JSON.parse(there)) === JSON.stringify(columns))
+        return false;
+      count.wrong(there === null ? 'missing' : 'different', `${tenant} row ${columns[1]}`);
+      return true;
+    });
+    if (repair && wrong.length > 0) await replaceSearch(client, wrong);
+    more = rows.length === PAGE;
+    after = Number(rows.at(-1)?.sequence ?? after);
   }
-  const extra = await extraRows(client, {
-    tenant,
-    after,
-    // Behind the last page nothing may stand that the chain does not have.
-    last: rows.length === PAGE ? Number(rows.at(-1)?.sequence) : Number.MAX_SAFE_INTEGER,
-  });
-  for (const sequence of extra) count.wrong('extra', `${tenant} row ${sequence}`);
-  if (repair && wrong.length + extra.length > 0)
-    await replaceSearch(client, { tenant, wrong, extra });
 }
 
-async function extraRows(
+/** What stands at the places of these rows, null where nothing does. */
+async function foundAt(
   client: pg.Client,
-  {
-    tenant,
-    after,
-    last,
-  }: { readonly tenant: string; readonly after: number; readonly last: number },
-): Promise<string[]> {
-  const { rows } = await client.query<{ sequence: string }>(
-    `select sequence::text from search_rows s where tenant = $1 and sequence > $2 and sequence <= $3
-     and not exists (select from chain_rows c where c.tenant = s.tenant and c.sequence = s.sequence)`,
-    [tenant, after, last],
+  tenant: string,
+  right: readonly Columns[],
+): Promise<readonly (string | null)[]> {
+  const { rows } = await client.query<{ found: string | null }>(
+    `select (select json_build_array(s.tenant, s.sequence, s.at, s.kind, s.agent, s.person,
+       s.tool, s.upstream, s.verdict, s.reason, s.mode, s.approval)::text
+       from search_rows s where s.tenant = $1 and s.at = place.at and s.sequence = place.sequence) as found
+     from unnest($2::bigint[], $3::bigint[]) with ordinality as place (at, sequence, number) order by number`,
+    [tenant, right.map(([, , at]) => at), right.map(([, sequence]) => sequence)],
   );
-  return rows.map(({ sequence }) => sequence);
+  return rows.map(({ found }) => found);
 }
 
-async function replaceSearch(
-  client: pg.Client,
-  {
-    tenant,
-    wrong,
-    extra,
-  }: {
-    readonly tenant: string;
-    readonly wrong: readonly (readonly (string | number)[])[];
-    readonly extra: readonly string[];
-  },
-): Promise<void> {
-  const gone = [...wrong.map(([, sequence]) => sequence), ...extra];
+/** Ends what stands in the index and in no row of the chain, or at another time than its entry says. */
+async function endExtra(client: pg.Client, { tenant, count, repair }: Comparing): Promise<void> {
+  let after = { at: Number.MIN_SAFE_INTEGER, sequence: 0 };
+  for (let more = true; more;) {
+    const { rows } = await client.query<{ at: string; sequence: string; entry: string | null }>(
+      `select at::text, sequence::text, (select case when c.at = s.at then '' else c.entry end from chain_rows c
+         where c.tenant = $1 and c.sequence = s.sequence) as entry
+       from search_rows s where tenant = $1 and (at, sequence) > ($2, $3) order by s.at, s.sequence limit $4`,
+      [tenant, after.at, after.sequence, PAGE],
+    );
+    for (const row of rows) {
+      after = { at: Number(row.at), sequence: Number(row.sequence) };
+      if (row.entry === '') continue;
+      const said = row.entry === null ? undefined : parseEntry(row.entry)?.body.at;
+      if (row.entry !== null && (said === undefined || said === after.at)) continue;
+      count.wrong('extra', `${tenant} row ${after.sequence}`);
+      if (repair) await client.query(DELETE, [tenant, after.at, after.sequence]);
+    }
+    more = rows.length === PAGE;
+  }
+}
+
+const DELETE = 'delete from search_rows where tenant = $1 and at = $2 and sequence = $3';
+
+async function replaceSearch(client: pg.Client, wrong: readonly Columns[]): Promise<void> {
   await client.query('begin');
-  await client.query('delete from search_rows where tenant = $1 and sequence = any($2::bigint[])', [
-    tenant,
-    gone,
-  ]);
-  for (const values of wrong) {
+  for (const columns of wrong) {
+    const [tenant, sequence, at] = columns;
+    await client.query(DELETE, [tenant, at, sequence]);
     await client.query(
       `insert into search_rows (${COLUMNS}) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
        on conflict do nothing`,
-      [...values],
+      [...columns],
     );
   }
   await client.query('commit');
 }
 
 /** What search_rows should hold of an entry, undefined for what is none any more: `audit verify` names it. */
-function columnsOf(tenant: string, text: string): readonly (string | number)[] | undefined {
+function columnsOf(tenant: string, text: string): Columns | undefined {
   const entry = parseEntry(text);
   if (entry === undefined) return undefined;
   const { body, kind, sequence } = entry;

@@ -59,6 +59,8 @@ const LEADS = [
 const COLUMNS = [...LEADS.map(([column]) => column), 'upstream'] as const;
 
 type Condition = RawBuilder<unknown>;
+/** What conditions are about, beside time and sequence. */
+const TERMS: Condition = sql.join([...COLUMNS, 'kind'].map((column) => sql.ref(column)));
 
 /** At most `limit` rows from a place on. The transaction MUST have named its tenant. */
 export async function searchRows(
@@ -76,12 +78,14 @@ export async function searchRows(
     decisionId === undefined
       ? leadOf(wanted, from)
       : sql`sequence = any(${await sequencesAbout(tx, tenant, decisionId)})`;
-  const look = { tenant, lead, rest: conditionsOf(wanted) };
+  const byChain = from.order === 'oldest' || decisionId !== undefined;
+  const look = { tenant, lead, byChain, rest: conditionsOf(wanted) };
   const deadline = performance.now() + LOOK_MS_MAX;
   const spots: Spot[] = [];
   let next: Place | undefined = from;
   // One more than the page holds says whether there is another.
   for (let portion = PORTION_MIN; next !== undefined && spots.length <= limit;) {
+    const began = performance.now();
     const looked: Looked = await lookAt(tx, {
       ...look,
       from: next,
@@ -90,8 +94,11 @@ export async function searchRows(
     });
     spots.push(...looked.spots);
     next = looked.next;
-    portion = Math.min(portion * 4, PORTION_MAX);
-    if (performance.now() > deadline) break;
+    const now = performance.now();
+    if (now > deadline) break;
+    // What fits into the rest of the time as fast as the last one went: rows of one agent stand far apart.
+    const fits = Math.floor((portion * (deadline - now)) / (now - began));
+    portion = Math.max(PORTION_MIN, Math.min(fits, PORTION_MAX));
   }
   const last = spots[limit - 1];
   return {
@@ -111,23 +118,31 @@ async function lookAt(
   look: {
     readonly tenant: string;
     readonly lead: Condition;
+    /** By rows of the chain: an index over what rows are found by has no order of theirs. */
+    readonly byChain: boolean;
     readonly rest: Condition;
     readonly from: Place;
     readonly portion: number;
     readonly limit: number;
   },
 ): Promise<Looked> {
-  const { tenant, lead, rest, from, portion, limit } = look;
+  const { tenant, lead, byChain, rest, from, portion, limit } = look;
   const forward = from.order === 'oldest';
   const order = forward ? sql`sequence asc` : sql`at desc, sequence desc`;
   const back = forward ? sql`sequence desc` : sql`at asc, sequence asc`;
   const behind = forward
     ? sql`sequence > ${from.sequence}`
     : sql`(at, sequence) < (${from.at}, ${from.sequence})`;
+  const leading = sql`where tenant = ${tenant} and ${lead} and ${behind} order by ${order} limit ${portion}`;
+  // `offset 0`: a look for each, whatever the statistics say.
+  const led = byChain
+    ? sql`select * from (select at, sequence from chain_rows ${leading}) as c
+        left join lateral (select ${TERMS} from search_rows as s
+          where s.tenant = ${tenant} and s.at = c.at and s.sequence = c.sequence offset 0) as terms on true`
+    : sql`select at, sequence, ${TERMS} from search_rows ${leading}`;
   const { rows } = await sql<{ found: Spot[] | null; last: Spot | null; looked: number }>`
     with looked as materialized (
-      select * from search_rows where tenant = ${tenant} and ${lead} and ${behind}
-      order by ${order} limit ${portion}
+      ${led}
     ), found as (
       select at, sequence from looked where ${rest} order by ${order} limit ${limit}
     ), last as (

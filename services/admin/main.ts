@@ -47,7 +47,7 @@ import { type Desk, openDesk } from './sign-in/desk.ts';
 import { webhookRoutes } from './webhooks.ts';
 
 /** Number of the newest migration that reads of the audit trail need. */
-const SCHEMA = 19;
+const SCHEMA = 23;
 const DATABASE_CONNECTIONS_MAX = 8;
 
 const STALE_MS = 5_000;

@@ -96,7 +96,7 @@ const WANTED = `from payload_orders o
 /** Whoever keeps a copy of a held call erases it, too. */
 const TELL_COPIES = `insert into erased_holds (tenant, approval)
   select c.tenant, s.approval from chain_rows c
-  join search_rows s on s.tenant = c.tenant and s.sequence = c.sequence and s.approval <> ''
+  join search_rows s on s.tenant = c.tenant and s.at = c.at and s.sequence = c.sequence and s.approval <> ''
   where c.tenant = $1 and c.sequence = any($2::bigint[]) and c.kind = 'decision' and c.verdict = 'escalate'
   on conflict do nothing`;
 

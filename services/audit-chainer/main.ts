@@ -35,7 +35,7 @@ import { markWitnessed } from './witnessed.ts';
 import { startWitnesses, type Witnesses } from './witnesses.ts';
 
 /** Number of the newest migration that this process needs. */
-const SCHEMA = 22;
+const SCHEMA = 23;
 
 const records = counter<{ stream: string; became: string }>(
   'countersign_chain_records',

@@ -224,6 +224,7 @@ describe('rebuild', () => {
     await client.query(
       "update search_rows set agent = 'other' where tenant = 'demo' and sequence = 3",
     );
+    await client.query("update search_rows set at = 1 where tenant = 'demo' and sequence = 4");
     await client.query(
       "insert into search_rows select tenant, 900000, at, kind, agent, person, tool, upstream, verdict, reason, mode, approval from search_rows where tenant = 'demo' and sequence = 3",
     );
@@ -233,7 +234,7 @@ describe('rebuild', () => {
       const { projections } = JSON.parse(stdout) as { projections: Record<string, unknown>[] };
       return { code, search: projections[0], control: projections[1] };
     };
-    const wrong = { missing: 1, different: 1, extra: 1, unreadable: 0 };
+    const wrong = { missing: 2, different: 1, extra: 2, unreadable: 0 };
     const same = { missing: 0, different: 0, extra: 0 };
     expect(await found('--check')).toMatchObject({ code: 1, search: wrong, control: same });
     expect(await found()).toMatchObject({ code: 1, search: wrong });
