@@ -63,8 +63,8 @@ export function cachePath(spec: BinarySpec): string {
 }
 
 function cacheFolder(): string {
-  const home = process.env['XDG_CACHE_HOME'];
-  const cache = home === undefined || home === '' ? join(homedir(), '.cache') : home;
+  const named = process.env['XDG_CACHE_HOME'];
+  const cache = named === undefined || named === '' ? join(homedir(), '.cache') : named;
   return join(cache, 'countersign', 'bin');
 }
 
@@ -80,8 +80,7 @@ async function checkNamed(spec: BinarySpec, path: string): Promise<string> {
 /** Builds or downloads into a folder of its own and renames: two processes doing this at once are safe. */
 async function fillCache(spec: BinarySpec, fetching: Fetching): Promise<string> {
   const target = cachePath(spec);
-  await mkdir(cacheFolder(), { recursive: true });
-  const workshop = await mkdtemp(join(cacheFolder(), `.${spec.name}-`));
+  const workshop = await makeWorkshop(spec);
   try {
     const fetched = await fetchInto(workshop, spec, fetching);
     await chmod(fetched, 0o755);
@@ -95,6 +94,18 @@ async function fillCache(spec: BinarySpec, fetching: Fetching): Promise<string> 
     return target;
   } finally {
     await rm(workshop, { recursive: true, force: true });
+  }
+}
+
+async function makeWorkshop(spec: BinarySpec): Promise<string> {
+  try {
+    await mkdir(cacheFolder(), { recursive: true });
+    return await mkdtemp(join(cacheFolder(), `.${spec.name}-`));
+  } catch (cause) {
+    throw new CliError(`${spec.name} cannot be kept: ${(cause as Error).message}`, {
+      cause,
+      help: 'export XDG_CACHE_HOME=FOLDER   (one that you may write to), then run this again',
+    });
   }
 }
 
@@ -116,14 +127,16 @@ async function fetchInto(workshop: string, spec: BinarySpec, fetching: Fetching)
 
 async function goInstall(workshop: string, spec: BinarySpec, fetching: Fetching): Promise<string> {
   const { onProgress, signal } = fetching;
-  await run('go', ['version'], { timeout: VERSION_MS_MAX }).catch(() => {
-    throw new Error('Go is not installed');
+  await run('go', ['version'], { timeout: VERSION_MS_MAX }).catch((error: unknown) => {
+    const absent = (error as { code?: unknown }).code === 'ENOENT';
+    throw absent ? new Error('Go is not installed') : error;
   });
   await withProgress(
     `building ${spec.name} ${spec.pinned} with go install (once, about a minute)`,
     onProgress,
     () =>
-      run('go', ['install', spec.goPackage], {
+      // Whatever GOFLAGS says of vendoring is meant for other modules.
+      run('go', ['install', '-mod=mod', spec.goPackage], {
         env: { ...process.env, GOBIN: workshop, CGO_ENABLED: '0' },
         timeout: BUILD_MS_MAX,
         signal,
@@ -182,7 +195,7 @@ async function isExecutable(path: string): Promise<boolean> {
 }
 
 function manualHelp(spec: BinarySpec): string {
-  return `install Go (https://go.dev/dl) or let the network reach github.com; or set ${spec.variable} to the path of ${spec.name} ${spec.pinned}`;
+  return `install Go 1.21 or later (apt-get install golang-go, or https://go.dev/dl; below 1.26 with GOTOOLCHAIN=auto), or let the network reach github.com; or set ${spec.variable} to the path of ${spec.name} ${spec.pinned}`;
 }
 
 /** What a failed command or download says last, which is where Go and fetch put the cause. */

@@ -49,7 +49,8 @@ export function natsMember({ dir, site, natsConf }: Surroundings): Member {
           COUNTERSIGN_NATS_HOST: '127.0.0.1',
           COUNTERSIGN_NATS_PORT: String(site.port('nats')),
           COUNTERSIGN_NATS_MONITOR: `127.0.0.1:${site.port('nats-monitor')}`,
-          COUNTERSIGN_NATS_STORE: join(placesIn(dir).data, 'nats'),
+          // It is read as a value of the configuration: quoted, for the blanks and signs of a path.
+          COUNTERSIGN_NATS_STORE: JSON.stringify(join(placesIn(dir).data, 'nats')),
           COUNTERSIGN_NATS_STORE_KEY: site.secrets.natsStoreKeys[0],
           COUNTERSIGN_NATS_STORE_KEY_BEFORE: site.secrets.natsStoreKeys[1],
           ...Object.fromEntries(passwords),

@@ -94,7 +94,11 @@ const BACKGROUND = 10;
 
 /** Where Linux groups by session (sched_autogroup), a child in a session of its own competes by its group's niceness. */
 function toBackground(pid: number): void {
-  setPriority(pid, BACKGROUND);
+  try {
+    setPriority(pid, BACKGROUND);
+  } catch {
+    // It has less already, as all of a system that was started with `nice -n 15`; or it has ended, which is told elsewhere.
+  }
   try {
     writeFileSync(`/proc/${pid}/autogroup`, String(BACKGROUND));
   } catch {

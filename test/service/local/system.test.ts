@@ -20,7 +20,8 @@ let dir: string;
 let running: RunningSystem | undefined;
 
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'countersign-system-'));
+  // A blank and an umlaut, as in many a home folder.
+  dir = await mkdtemp(join(tmpdir(), 'countersign möwe '));
 });
 
 afterEach(async () => {
