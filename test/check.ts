@@ -16,8 +16,9 @@ const STEPS: readonly (readonly [command: string, ...args: string[]])[] = [
 
 const ENV = {
   ...process.env,
-  /** The linter and the compiler are Go programs that live for seconds: their garbage may lie. */
-  GOGC: '400',
+  /** The linter and the compiler are Go programs that live for seconds: their garbage may lie, up to a bound. */
+  GOGC: 'off',
+  GOMEMLIMIT: '2GiB',
   /** A tenth of the runs of properties (test/support/runs.ts). */
   COUNTERSIGN_TEST_RUNS: 'few',
   FORCE_COLOR: process.stdout.isTTY ? '1' : '0',
