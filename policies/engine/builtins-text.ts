@@ -1,35 +1,37 @@
 /** Builtins over strings: hashes, URL queries, versions, prefixes. */
-import { hash } from 'node:crypto';
-
+import { textOfBytes } from './builtins-data.ts';
 import type { Builtin } from './builtins.ts';
+import { NoValue } from './no-value.ts';
+import { integer, object, text } from './operands.ts';
+import { isList, type Rego, RegoObject, RegoSet } from './values.ts';
 
 export const TEXT_BUILTINS = {
-  'crypto.sha256': ([value]) => hash('sha256', text(value), 'hex'),
-  'semver.compare': ([left, right]) => compareVersions(parseVersion(left), parseVersion(right)),
+  'glob.quote_meta': ([value]) => text(value).replace(/[\\*?[\]{}]/g, '\\$&'),
+  'semver.compare': ([left, right]) =>
+    BigInt(compareVersions(parseVersion(left), parseVersion(right))),
   'semver.is_valid': ([value]) => isVersion(value),
   'strings.any_prefix_match': ([search, base]) =>
     anyOf(search, base, (one, prefix) => one.startsWith(prefix)),
   'strings.any_suffix_match': ([search, base]) =>
     anyOf(search, base, (one, suffix) => one.endsWith(suffix)),
-  'strings.count': ([value, part]) => count(text(value), text(part)),
+  'strings.split_n': ([value, separator, count]) =>
+    splitN(text(value), text(separator), integer(count)),
+  'strings.count': ([value, part]) => BigInt(count(text(value), text(part))),
   'urlquery.decode': ([value]) => unescapeQuery(text(value)),
   'urlquery.decode_object': ([value]) => parseQuery(text(value)),
   'urlquery.encode': ([value]) => escapeQuery(text(value)),
+  'urlquery.encode_object': ([value]) => encodeObject(object(value)),
 } as const satisfies Record<string, Builtin>;
 
-function text(value: unknown): string {
-  if (typeof value !== 'string') throw new Error('operand must be a string');
-  return value;
-}
-
-/** One string, or an array or set of them: the SDK hands sets over as arrays. */
-function texts(value: unknown): readonly string[] {
-  return Array.isArray(value) ? value.map(text) : [text(value)];
+/** One string, or an array or set of them. */
+function texts(value: Rego | undefined): readonly string[] {
+  if (value instanceof RegoSet) return value.items.map(text);
+  return value !== undefined && isList(value) ? value.map(text) : [text(value)];
 }
 
 function anyOf(
-  search: unknown,
-  base: unknown,
+  search: Rego | undefined,
+  base: Rego | undefined,
   matches: (one: string, affix: string) => boolean,
 ): boolean {
   const affixes = texts(base);
@@ -41,6 +43,13 @@ function count(value: string, part: string): number {
   return part === '' ? Array.from(value).length + 1 : value.split(part).length - 1;
 }
 
+/** The first parts, or with a negative count the last ones. */
+function splitN(value: string, separator: string, count: number): string[] {
+  const parts = separator === '' ? Array.from(value) : value.split(separator);
+  if (count === 0) return [];
+  return count > 0 ? parts.slice(0, count) : parts.slice(count);
+}
+
 /** As Go's url.QueryEscape: everything but letters, digits and `-_.~`; a blank becomes '+'. */
 function escapeQuery(value: string): string {
   return encodeURIComponent(value)
@@ -48,23 +57,38 @@ function escapeQuery(value: string): string {
     .replaceAll('%20', '+');
 }
 
-/** Throws for a bad escape, and for bytes that are not UTF-8: Rego strings are text. */
 function unescapeQuery(value: string): string {
-  return decodeURIComponent(value.replaceAll('+', '%20'));
+  if (/%(?![0-9a-fA-F]{2})/.test(value)) throw new NoValue('a broken escape');
+  const bytes = value
+    .replaceAll('+', ' ')
+    .replace(
+      /%([0-9a-fA-F]{2})|[^%]+/g,
+      (piece, hex?: string) => hex ?? Buffer.from(piece).toString('hex'),
+    );
+  return textOfBytes(Buffer.from(bytes, 'hex'));
 }
 
 /** As Go's url.ParseQuery: every value of a name in order; ';' is refused. */
-function parseQuery(query: string): Record<string, string[]> {
-  // Without a prototype: a parameter may be called like one of its members.
-  const values = Object.create(null) as Record<string, string[]>;
+function parseQuery(query: string): RegoObject {
+  const values = new Map<string, string[]>();
   for (const pair of query.split('&')) {
-    if (pair.includes(';')) throw new Error('";" separates nothing');
+    if (pair.includes(';')) throw new NoValue('";" separates nothing');
     if (pair !== '') {
       const [name = '', ...rest] = pair.split('=');
-      (values[unescapeQuery(name)] ??= []).push(unescapeQuery(rest.join('=')));
+      const key = unescapeQuery(name);
+      values.set(key, [...(values.get(key) ?? []), unescapeQuery(rest.join('='))]);
     }
   }
-  return values;
+  return new RegoObject([...values]);
+}
+
+/** As Go's url.Values.Encode: names in order. */
+function encodeObject(value: RegoObject): string {
+  return value.entries
+    .flatMap(([name, values]) =>
+      texts(values).map((one) => `${escapeQuery(text(name))}=${escapeQuery(one)}`),
+    )
+    .join('&');
 }
 
 const NUMBER = '(0|[1-9][0-9]*)';
@@ -83,15 +107,15 @@ interface Version {
 /** OPA keeps each number in 64 bits. */
 const INTEGER_MAX = 2n ** 63n - 1n;
 
-function isVersion(value: unknown): boolean {
+function isVersion(value: Rego | undefined): boolean {
   if (typeof value !== 'string') return false;
   const match = VERSION.exec(value);
   return match !== null && match.slice(1, 4).every((digits) => BigInt(digits) <= INTEGER_MAX);
 }
 
-function parseVersion(value: unknown): Version {
+function parseVersion(value: Rego | undefined): Version {
   const match = VERSION.exec(text(value));
-  if (match === null || !isVersion(value)) throw new Error('operand is not a semantic version');
+  if (match === null || !isVersion(value)) throw new NoValue('operand is not a semantic version');
   return { core: match.slice(1, 4).map(BigInt), pre: match[4]?.split('.') ?? [] };
 }
 
@@ -118,7 +142,7 @@ function compareIdentifiers(left: string, right: string): number {
   return compare(identifier(left), identifier(right));
 }
 
-/** OPA would take all numbers beyond 64 bits as equal; here they refuse. */
+/** OPA takes all numbers beyond 64 bits as equal; here they have no order. */
 function identifier(digits: string): bigint {
   const value = BigInt(digits);
   if (value > INTEGER_MAX) throw new Error('a pre-release number is too large');

@@ -1,97 +1,99 @@
 /**
- * Builtins over time. Now is the recorded time of the decision, so a replay sees the same.
- * Timestamps are nanoseconds since 1970; operands are read to the microsecond, because the SDK hands them over
- * as doubles. Time zones follow the rules of this Node (`process.versions.tz`).
+ * Builtins over time. Now is the recorded time of the decision, so a replay sees the same. Timestamps are
+ * nanoseconds since 1970. Time zones follow the rules of this Node (`process.versions.tz`).
  */
 import type { Builtin } from './builtins.ts';
+import { type Clocked, formatTime, LAYOUTS, parseTime } from './go-time.ts';
+import { NoValue } from './no-value.ts';
+import { integer, text } from './operands.ts';
+import { isList, isNumber, type Rego, scaled } from './values.ts';
 
 export const TIME_BUILTINS = {
-  'time.now_ns': (_, clock) => clock.timeMs * NS_PER_MS,
-  'time.parse_rfc3339_ns': ([value]) => parseRfc3339(value),
+  'time.now_ns': (_, clock) => BigInt(clock.timeMs) * 1_000_000n,
+  'time.parse_rfc3339_ns': ([value]) => inRange(parseTime(LAYOUTS['RFC3339'] ?? '', text(value))),
+  'time.parse_ns': ([layout, value]) =>
+    inRange(parseTime(LAYOUTS[text(layout)] ?? text(layout), text(value))),
+  'time.parse_duration_ns': ([value]) => duration(text(value)),
   'time.date': ([moment]) => {
-    const [year, month, day] = local(moment);
-    return [year, month, day];
+    const { year, month, day } = momentOf(moment);
+    return [year, month, day].map(BigInt);
   },
-  'time.clock': ([moment]) => local(moment).slice(3),
-  'time.weekday': ([moment]) => {
-    const [year, month, day] = local(moment);
-    return WEEKDAYS[utc(year, month, day).getUTCDay()];
+  'time.clock': ([moment]) => {
+    const { hour, minute, second } = momentOf(moment);
+    return [hour, minute, second].map(BigInt);
   },
+  'time.weekday': ([moment]) => WEEKDAYS[momentOf(moment).weekday],
   'time.add_date': ([moment, years, months, days]) =>
-    addDate(moment, integer(years), integer(months), integer(days)),
+    addDate(momentOf(moment), integer(years), integer(months), integer(days)),
+  'time.diff': ([left, right]) => difference(momentOf(left), momentOf(right)),
+  'time.format': ([moment]) => {
+    const { layout, ...at } = momentOf(moment);
+    return formatTime(
+      layout === '' ? (LAYOUTS['RFC3339Nano'] ?? '') : (LAYOUTS[layout] ?? layout),
+      at,
+    );
+  },
 } as const satisfies Record<string, Builtin>;
 
-const NS_PER_MS = 1_000_000;
-const US_PER_MS = 1_000n;
+const NS_PER_SECOND = 1_000_000_000n;
 /** What a signed 64-bit count of nanoseconds can say, as in Go: years 1677 to 2262. */
 const NS_MIN = -(2n ** 63n);
 const NS_MAX = 2n ** 63n - 1n;
-/** Doubles below it are at most 512 ns apart, so the nearest microsecond is the right one: years 1824 to 2116. */
-const NS_OPERAND_MAX = 2 ** 62;
 const WEEKDAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
 
-type LocalTime = readonly [
-  year: number,
-  month: number,
-  day: number,
-  hour: number,
-  minute: number,
-  second: number,
-];
-
-/** RFC 3339 as Go reads it: a one-digit hour and a decimal comma pass too. */
-const RFC3339 =
-  /^(\d{4})-(\d\d)-(\d\d)T(\d\d?):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))$/;
-
-/** Nanoseconds of a time, or undefined for text that is none: the one failure that a policy may test for. */
-function parseRfc3339(value: unknown): unknown {
-  if (typeof value !== 'string') throw new Error('operand must be a string');
-  const match = RFC3339.exec(value);
-  if (match === null) return undefined;
-  const part = (at: number) => Number(match[at] ?? 0);
-  const [year, month, day] = [part(1), part(2), part(3)];
-  const date = utc(year, month, day);
-  const exists = date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
-  const inRange = part(4) < 24 && part(5) < 60 && part(6) < 60 && part(9) <= 24 && part(10) <= 60;
-  if (!exists || !inRange) return undefined;
-  const east = (part(9) * 60 + part(10)) * 60 * (match[8] === '-' ? -1 : 1);
-  const seconds = date.getTime() / 1_000 + part(4) * 3_600 + part(5) * 60 + part(6) - east;
-  const nanoseconds = BigInt((match[7] ?? '').slice(0, 9).padEnd(9, '0'));
-  return exact(BigInt(seconds) * 1_000_000_000n + nanoseconds);
+/** A point in time as it reads in a zone. */
+interface Moment extends Clocked {
+  readonly nanoseconds: bigint;
+  /** Index from Sunday. */
+  readonly weekday: number;
+  /** For time.format, "" without one. */
+  readonly layout: string;
 }
 
-/** An integer beyond 2^53 with all its digits; undefined outside what nanoseconds can say. */
-function exact(nanoseconds: bigint): unknown {
-  if (nanoseconds < NS_MIN || nanoseconds > NS_MAX) return undefined;
-  // JSON.rawJSON is in Node 24 and not yet in the library of types.
-  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(String(nanoseconds));
+function inRange(nanoseconds: bigint): bigint {
+  if (nanoseconds < NS_MIN || nanoseconds > NS_MAX)
+    throw new NoValue('time outside of valid range');
+  return nanoseconds;
 }
 
-/** Calendar and clock of a moment: nanoseconds, or [nanoseconds, zone]. */
-function local(moment: unknown): LocalTime {
-  const { microseconds, zone } = momentOf(moment);
-  const date = new Date(Number(floorDivide(microseconds, US_PER_MS)));
-  if (zone !== '' && zone !== 'UTC') return zoned(date, zone);
-  return [
-    date.getUTCFullYear(),
-    date.getUTCMonth() + 1,
-    date.getUTCDate(),
-    date.getUTCHours(),
-    date.getUTCMinutes(),
-    date.getUTCSeconds(),
-  ];
+/** Nanoseconds, or a list of nanoseconds, zone and layout. */
+function momentOf(stated: Rego | undefined): Moment {
+  const [count, zone = '', layout = ''] =
+    stated !== undefined && isList(stated) ? stated : [stated, undefined, undefined];
+  if (count === undefined || !isNumber(count))
+    throw new NoValue('a timestamp is a number of nanoseconds');
+  return momentAt(timestamp(count), text(zone), text(layout));
 }
 
-function momentOf(moment: unknown): { microseconds: bigint; zone: string } {
-  const [nanoseconds, zone] = Array.isArray(moment) ? (moment as unknown[]) : [moment, ''];
-  if (typeof nanoseconds !== 'number' || !Number.isInteger(nanoseconds)) {
-    throw new Error('a timestamp is an integer of nanoseconds');
+function timestamp(count: Rego): bigint {
+  if (typeof count !== 'bigint') {
+    // Written as 1.5e18 it is a whole number too.
+    const { digits, exponent } = isNumber(count) ? scaled(count) : { digits: 0n, exponent: -1 };
+    if (exponent < 0 || exponent > 20) throw new NoValue('a timestamp is a whole number');
+    return timestamp(digits * 10n ** BigInt(exponent));
   }
-  if (Math.abs(nanoseconds) >= NS_OPERAND_MAX) throw new Error('timestamp too big');
-  if (zone !== undefined && typeof zone !== 'string') throw new Error('a time zone is a string');
-  // Rounding undoes what the double lost.
-  const microseconds = BigInt(Math.round(nanoseconds / 1_000));
-  return { microseconds, zone: zone ?? '' };
+  if (count < NS_MIN || count > NS_MAX) throw new NoValue('timestamp too big');
+  return count;
+}
+
+function momentAt(nanoseconds: bigint, zone: string, layout = ''): Moment {
+  const seconds = floorDivide(nanoseconds, NS_PER_SECOND);
+  const offset = offsetAt(Number(seconds), zone);
+  const local = new Date((Number(seconds) + offset) * 1_000);
+  return {
+    nanoseconds,
+    year: local.getUTCFullYear(),
+    month: local.getUTCMonth() + 1,
+    day: local.getUTCDate(),
+    hour: local.getUTCHours(),
+    minute: local.getUTCMinutes(),
+    second: local.getUTCSeconds(),
+    weekday: local.getUTCDay(),
+    fraction: Number(nanoseconds - seconds * NS_PER_SECOND),
+    offset,
+    zone,
+    layout,
+  };
 }
 
 function floorDivide(value: bigint, by: bigint): bigint {
@@ -107,47 +109,53 @@ const formats = new Map<string, Intl.DateTimeFormat>();
 function formatOf(zone: string): Intl.DateTimeFormat {
   const known = formats.get(zone);
   if (known !== undefined) return known;
-  if (!ZONE.test(zone)) throw new Error('not a time zone of the IANA database');
-  // Throws for a name that it does not know.
-  const format = new Intl.DateTimeFormat('en-u-ca-iso8601-hc-h23', {
-    timeZone: zone,
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  });
+  if (!ZONE.test(zone)) throw new NoValue('not a time zone of the IANA database');
+  const format = formatIn(zone);
   if (formats.size >= FORMATS_MAX) formats.clear();
   formats.set(zone, format);
   return format;
 }
 
-function zoned(date: Date, zone: string): LocalTime {
-  const format = formatOf(zone);
-  const parts = new Map(format.formatToParts(date).map(({ type, value }) => [type, Number(value)]));
-  const part = (name: Intl.DateTimeFormatPartTypes) => parts.get(name) ?? Number.NaN;
-  return [part('year'), part('month'), part('day'), part('hour'), part('minute'), part('second')];
-}
-
-function addDate(moment: unknown, years: number, months: number, days: number): unknown {
-  const { microseconds, zone } = momentOf(moment);
-  if (zone !== '' && zone !== 'UTC') throw new Error('dates are added in UTC only');
-  const [year, month, day, hour, minute, second] = local(moment);
-  const date = utc(year + years, month + months, day + days);
-  date.setUTCHours(hour, minute, second);
-  if (Number.isNaN(date.getTime())) throw new Error('time outside of valid range');
-  const fraction = microseconds - floorDivide(microseconds, 1_000_000n) * 1_000_000n;
-  const sum = exact((BigInt(date.getTime()) * US_PER_MS + fraction) * 1_000n);
-  if (sum === undefined) throw new Error('time outside of valid range');
-  return sum;
-}
-
-function integer(value: unknown): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
-    throw new Error('operand must be an integer');
+function formatIn(timeZone: string): Intl.DateTimeFormat {
+  try {
+    return new Intl.DateTimeFormat('en-u-ca-iso8601-hc-h23', {
+      timeZone,
+      year: 'numeric',
+      month: 'numeric',
+      day: 'numeric',
+      hour: 'numeric',
+      minute: 'numeric',
+      second: 'numeric',
+    });
+  } catch {
+    throw new NoValue('not a time zone of the IANA database');
   }
-  return value;
+}
+
+/** Seconds that a zone is ahead of UTC. "Local" would be the machine's: two workers could differ. */
+function offsetAt(seconds: number, zone: string): number {
+  if (zone === '' || zone === 'UTC') return 0;
+  if (zone === 'Local') throw new Error('the zone "Local" is not the same everywhere');
+  const date = new Date(seconds * 1_000);
+  const parts = new Map(
+    formatOf(zone)
+      .formatToParts(date)
+      .map(({ type, value }) => [type, Number(value)]),
+  );
+  const part = (name: Intl.DateTimeFormatPartTypes) => parts.get(name) ?? Number.NaN;
+  const local = utc(part('year'), part('month'), part('day'));
+  local.setUTCHours(part('hour'), part('minute'), part('second'));
+  return local.getTime() / 1_000 - seconds;
+}
+
+function addDate(from: Moment, years: number, months: number, days: number): bigint {
+  const date = utc(from.year + years, from.month + months, from.day + days);
+  date.setUTCHours(from.hour, from.minute, from.second);
+  if (Number.isNaN(date.getTime())) throw new NoValue('time outside of valid range');
+  const local = date.getTime() / 1_000;
+  // As Go's time.Date: the offset that holds where the first guess leads.
+  const seconds = local - offsetAt(local - offsetAt(local, from.zone), from.zone);
+  return inRange(BigInt(seconds) * NS_PER_SECOND + BigInt(from.fraction));
 }
 
 /** Midnight of a day; months and days may overflow. `Date.UTC` alone would read years 0 to 99 as 1900 to 1999. */
@@ -155,4 +163,57 @@ function utc(year: number, month: number, day: number): Date {
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
   return date;
+}
+
+/** Years, months, days, hours, minutes, seconds between two moments, both read in the zone of the first. */
+function difference(left: Moment, right: Moment): bigint[] {
+  const other = momentAt(right.nanoseconds, left.zone);
+  const [from, to] = left.nanoseconds > other.nanoseconds ? [other, left] : [left, other];
+  const fields = [
+    to.year - from.year,
+    to.month - from.month,
+    to.day - from.day,
+    to.hour - from.hour,
+    to.minute - from.minute,
+    to.second - from.second,
+  ];
+  const daysOfMonth = utc(from.year, from.month + 1, 0).getUTCDate();
+  const sizes = [0, 12, daysOfMonth, 24, 60, 60];
+  for (let at = 5; at > 0; at--) {
+    if ((fields[at] ?? 0) >= 0) continue;
+    fields[at] = (fields[at] ?? 0) + (sizes[at] ?? 0);
+    fields[at - 1] = (fields[at - 1] ?? 0) - 1;
+  }
+  return fields.map(BigInt);
+}
+
+const UNITS: Readonly<Record<string, bigint>> = {
+  ns: 1n,
+  us: 1_000n,
+  '\u00b5s': 1_000n,
+  '\u03bcs': 1_000n,
+  ms: 1_000_000n,
+  s: NS_PER_SECOND,
+  m: 60n * NS_PER_SECOND,
+  h: 3_600n * NS_PER_SECOND,
+  d: 24n * 3_600n * NS_PER_SECOND,
+  w: 7n * 24n * 3_600n * NS_PER_SECOND,
+  y: 365n * 24n * 3_600n * NS_PER_SECOND,
+};
+const DURATION = /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|\u00b5s|\u03bcs|ms|s|m|h|d|w|y))+)$/;
+const DURATION_PART = /(\d*)(?:\.(\d*))?(ns|us|\u00b5s|\u03bcs|ms|s|m|h|d|w|y)/g;
+
+/** "1h30m", also with days, weeks and years of 365 days. */
+function duration(value: string): bigint {
+  if (value === '0' || value === '+0' || value === '-0') return 0n;
+  const match = DURATION.exec(value);
+  if (match === null) throw new NoValue('invalid duration');
+  let total = 0n;
+  for (const [, whole = '', fraction = '', unit = ''] of (match[2] ?? '').matchAll(DURATION_PART)) {
+    const size = UNITS[unit] ?? 0n;
+    const digits = fraction.slice(0, 18);
+    total += BigInt(whole === '' ? 0 : whole) * size;
+    if (digits !== '') total += (BigInt(digits) * size) / 10n ** BigInt(digits.length);
+  }
+  return inRange(match[1] === '-' ? -total : total);
 }

@@ -24,10 +24,11 @@ export const NATIVE_BUILTINS: readonly string[] = `
 const LANGUAGE = ['assign', 'eq', 'internal.print', 'internal.test_case', 'print'];
 
 const DEPRECATED = 'Rego v1 has no such function';
-const CIDR = 'an IPv4 address written as IPv6 (::ffff:10.0.0.1) is missed once compiled';
-const PADDING = 'padding is read differently once compiled';
-const NOT_JSON = 'text that is not JSON passes once compiled';
 const RANDOM = 'a decision must be repeatable';
+
+const NO_KEYS = 'a policy holds no keys and makes no tokens';
+const COMPILER = 'it needs annotations, which are left out of what decides';
+const OTHER_WORDS = 'its messages differ from those of the Go evaluator';
 
 /** What an author might reach for, and why it is refused. */
 const LEFT_OUT: Readonly<Record<string, string>> = {
@@ -36,23 +37,17 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   re_match: DEPRECATED,
   set_diff: DEPRECATED,
   'net.cidr_overlap': DEPRECATED,
-  'net.cidr_contains': CIDR,
-  'net.cidr_intersects': CIDR,
-  'base64.decode': PADDING,
-  'base64.is_valid': PADDING,
-  'base64url.decode': PADDING,
-  'json.is_valid': NOT_JSON,
-  'json.unmarshal': NOT_JSON,
-  'json.marshal': 'members come in another order once compiled',
-  indexof: 'an empty search text is found once compiled; use contains or split',
-  'object.union_n': 'an empty list has no union once compiled; use object.union',
-  replace: 'an empty search text never ends once compiled; use strings.replace_n',
-  sprintf: 'write a template string: $"refund of {input.call.arguments.amount}"',
   'http.send': 'a policy sees only its input; declare what it needs as facts',
   'net.lookup_ip_addr': 'a policy sees only its input; declare what it needs as facts',
   'opa.runtime': 'a policy sees only its input',
   'rand.intn': RANDOM,
   'uuid.rfc4122': RANDOM,
+  'io.jwt.encode_sign': NO_KEYS,
+  'io.jwt.encode_sign_raw': NO_KEYS,
+  'rego.metadata.chain': COMPILER,
+  'rego.metadata.rule': COMPILER,
+  'json.match_schema': `${OTHER_WORDS}; register a schema for the tool`,
+  'json.verify_schema': `${OTHER_WORDS}; register a schema for the tool`,
 };
 
 /** Why a policy may not use a function, or undefined for a name that nobody left out on purpose. */
@@ -61,14 +56,16 @@ export const whyLeftOut = (name: string): string | undefined =>
 
 /** Every builtin that a policy may name, sorted. */
 export const ADMITTED_BUILTINS: readonly string[] = [
-  ...NATIVE_BUILTINS.filter((name) => whyLeftOut(name) === undefined),
-  ...HOST_BUILTINS,
-  ...LANGUAGE,
+  ...new Set([
+    ...NATIVE_BUILTINS.filter((name) => whyLeftOut(name) === undefined),
+    ...HOST_BUILTINS,
+    ...LANGUAGE,
+  ]),
 ].sort();
 
 interface Declared {
   readonly name: string;
-  readonly decl: { readonly args?: readonly unknown[] };
+  readonly decl: unknown;
   readonly [more: string]: unknown;
 }
 
@@ -77,22 +74,18 @@ export interface OpaCapabilities {
   readonly builtins: readonly Declared[];
 }
 
-/** A set has no order, so its concatenation would differ: this narrows `concat` to lists, by type. */
-const LIST_OF_STRINGS = { type: 'array', dynamic: { type: 'string' } };
-
 /** The capabilities file for the `opa` that gave `current`. Throws when that version lacks an admitted builtin. */
 export function capabilitiesFrom(current: OpaCapabilities): object {
   const builtins = ADMITTED_BUILTINS.map((name) => {
     const builtin = current.builtins.find((one) => one.name === name);
     if (builtin === undefined) throw new Error(`this version of opa has no ${name}`);
     const { decl, infix, relation, nondeterministic } = builtin;
-    const narrowed =
-      name === 'concat' ? { ...decl, args: [decl.args?.[0], LIST_OF_STRINGS] } : decl;
-    return { name, decl: withoutProse(narrowed), infix, relation, nondeterministic };
+    return { name, decl: withoutProse(decl), infix, relation, nondeterministic };
   });
   return {
     builtins,
-    features: ['keywords_in_refs', 'rego_v1', 'template_strings'],
+    features: ['keywords_in_refs', 'rego_v1', 'rego_v2', 'rego_v2_import', 'template_strings'],
+    future_keywords: ['and', 'not', 'or'],
     allow_net: [],
   };
 }

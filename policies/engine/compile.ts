@@ -7,6 +7,7 @@ import { type JsonObject, parseStrict } from '#contracts/json.ts';
 import { BUNDLE_LIMITS } from './bundle.ts';
 import { errorIn, type Finding, findingsOf } from './findings.ts';
 import { OUTPUT_FILE, runOpa, SOURCES_ARGS, type Workplace } from './opa.ts';
+import { redirect } from './redirect.ts';
 import { readTar } from './tarball.ts';
 
 export type Compiled =
@@ -34,5 +35,5 @@ export async function compileSources(
     return { findings: [errorIn('', 'bundle.limit', 'the compiled policy is too large')] };
   }
   const data = parseStrict(bytesOf('/data.json') ?? Buffer.from('{}')) as JsonObject;
-  return { wasm: wasm.toString('base64'), data };
+  return { wasm: redirect(wasm).toString('base64'), data };
 }

@@ -135,11 +135,6 @@ interface Trap {
 /** What compiles and passes its tests, and decides otherwise once compiled (test/vectors/rego/differ.json). */
 const TRAPS: readonly Trap[] = [
   {
-    pattern: /\(\?<[A-Za-z_]/,
-    code: 'rego.named_group',
-    message: 'a group "(?<name>" never matches once compiled; write "(?P<name>"',
-  },
-  {
     pattern: /glob\.match\(\s*["`][^"`]*[()|]/,
     code: 'rego.glob_pattern',
     message: '"(", ")" and "|" in a glob mean something else once compiled; use "{a,b}"',
@@ -150,6 +145,14 @@ const TRAPS: readonly Trap[] = [
     message:
       'to_number has no value for text that is no number ("5 000"), and a rule without a value refuses nothing; ' +
       'register a schema for the tool, or test is_number first',
+    warning: true,
+  },
+  {
+    pattern: /\bsemver\.compare\(/,
+    code: 'rego.semver_compare',
+    message:
+      'semver.compare has no value for text that is no version ("latest"), and a rule without a value refuses ' +
+      'nothing; test semver.is_valid first',
     warning: true,
   },
 ];

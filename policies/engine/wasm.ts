@@ -3,13 +3,11 @@
  * code; nothing throws. Time is not limited here: a rule that allocates runs out of memory within some 40 ms,
  * one that only computes is ended by the worker's watchdog or, for drafts, by thread.ts.
  */
-import { createRequire } from 'node:module';
-
-import type { JsonObject } from '#contracts/json.ts';
 import { parsePolicyOutput, type PolicyOutput } from '#contracts/policy.ts';
 
-import { bindBuiltins, BuiltinFailure, HOST_BUILTINS } from './builtins.ts';
+import { BuiltinFailure } from './builtins.ts';
 import { type Bundle, PolicyBundleError } from './bundle.ts';
+import { type Instance, instantiate, write } from './host.ts';
 
 export type EvaluationCode =
   | 'policy.error'
@@ -42,34 +40,6 @@ export interface MemoryLimit {
   readonly memoryPagesMax?: number;
 }
 
-// The package's ESM entry lacks loadPolicySync, which its types promise; the CommonJS one has it.
-const { loadPolicySync } = createRequire(import.meta.url)(
-  '@open-policy-agent/opa-wasm',
-) as typeof import('@open-policy-agent/opa-wasm');
-
-/** What we call on an instance (ABI 1.x, https://www.openpolicyagent.org/docs/wasm). */
-interface Abi {
-  readonly opa_heap_ptr_set: (address: number) => void;
-  readonly opa_malloc: (bytes: number) => number;
-  readonly opa_json_parse: (address: number, bytes: number) => number;
-  readonly opa_json_dump: (value: number) => number;
-  readonly opa_eval_ctx_new: () => number;
-  readonly opa_eval_ctx_set_input: (context: number, value: number) => void;
-  readonly opa_eval_ctx_set_data: (context: number, value: number) => void;
-  readonly opa_eval_ctx_set_entrypoint: (context: number, id: number) => void;
-  readonly opa_eval_ctx_get_result: (context: number) => number;
-  readonly eval: (context: number) => number;
-  readonly builtins: () => number;
-}
-
-interface Instance {
-  readonly abi: Abi;
-  readonly memory: WebAssembly.Memory;
-  readonly dataAddress: number;
-  readonly heapStart: number;
-  readonly entrypoints: Readonly<Record<string, number>>;
-}
-
 const PAGE_BYTES = 65_536;
 const MEMORY_PAGES_MAX = 256;
 /** Parsed data takes up to this many times its JSON text. */
@@ -81,7 +51,6 @@ const FIRST_PAGES = 8;
 const FIRST_PAGES_MAX = 256;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 
 /** A policy ready to evaluate. @throws PolicyBundleError when the module does not load or needs what we lack. */
 export async function loadPolicy(
@@ -91,11 +60,10 @@ export async function loadPolicy(
   const module = await compileModule(bundle.wasm);
   const data = encoder.encode(JSON.stringify(bundle.data));
   const clock = { timeMs: 0 };
-  const builtins = bindBuiltins(clock);
   const extraPages = Math.ceil((data.length * DATA_EXPANSION) / PAGE_BYTES) + memoryPagesMax;
-  const instantiate = () => start(module, { data, builtins, extraPages });
+  const begin = () => start(module, { data, clock, extraPages });
 
-  let instance: Instance | undefined = instantiate();
+  let instance: Instance | undefined = begin();
   if (instance.entrypoints[bundle.entrypoint] === undefined) {
     throw new PolicyBundleError('unusable', `no rule ${bundle.entrypoint}`);
   }
@@ -103,7 +71,7 @@ export async function loadPolicy(
 
   const evaluateRule = (rule: string, input: Uint8Array | string, timeMs: number): unknown => {
     clock.timeMs = timeMs;
-    const running = (instance ??= instantiate());
+    const running = (instance ??= begin());
     // Only an evaluation that ended well gives its instance back: an abort may leave anything behind.
     instance = undefined;
     const value = run(running, rule, typeof input === 'string' ? encoder.encode(input) : input);
@@ -134,77 +102,44 @@ async function compileModule(wasm: string): Promise<WebAssembly.Module> {
 }
 
 interface Surroundings {
-  readonly data: Uint8Array<ArrayBuffer>;
-  readonly builtins: ReturnType<typeof bindBuiltins>;
+  readonly data: Uint8Array;
+  readonly clock: { readonly timeMs: number };
   readonly extraPages: number;
 }
 
-function start(module: WebAssembly.Module, around: Surroundings): Instance {
-  const loaded = instantiateWithin(module, around);
-  const abi = (loaded.wasmInstance as WebAssembly.Instance).exports as unknown as Abi;
-  refuseUnknownBuiltins(abi, loaded.mem);
-  try {
-    loaded.setData(around.data.buffer);
-  } catch (cause) {
-    throw new PolicyBundleError('unusable', 'the data does not load', cause);
-  }
-  return {
-    abi,
-    memory: loaded.mem,
-    dataAddress: loaded.dataAddr,
-    heapStart: loaded.dataHeapPtr as number,
-    entrypoints: loaded.entrypoints as Record<string, number>,
-  };
-}
-
 /** How many pages a module starts with stands in its import, which no API shows: try until it fits. */
-function instantiateWithin(module: WebAssembly.Module, { builtins, extraPages }: Surroundings) {
+function start(module: WebAssembly.Module, { extraPages, ...around }: Surroundings): Instance {
   for (let initial = FIRST_PAGES; ; initial *= 2) {
     try {
-      return loadPolicySync(module, { initial, maximum: initial + extraPages }, builtins);
+      return instantiate(module, { ...around, pages: { initial, maximum: initial + extraPages } });
     } catch (cause) {
       if (cause instanceof WebAssembly.LinkError && initial < FIRST_PAGES_MAX) continue;
+      if (cause instanceof PolicyBundleError) throw cause;
       throw new PolicyBundleError('unusable', `does not start: ${describe(cause)}`, cause);
     }
   }
 }
 
-/** The SDK would notice a missing builtin only when a call reaches it. */
-function refuseUnknownBuiltins(abi: Abi, memory: WebAssembly.Memory): void {
-  const needed = parseAt(memory, abi.opa_json_dump(abi.builtins())) as JsonObject;
-  const unknown = Object.keys(needed).filter((name) => !HOST_BUILTINS.includes(name));
-  if (unknown.length > 0) {
-    throw new PolicyBundleError('unusable', `needs unknown builtins: ${unknown.join(', ')}`);
-  }
-}
-
-/** Why not the SDK's own evaluate: it takes input that does not parse for no input at all, and goes on. */
+/** The value of one rule, in an instance that nothing else uses meanwhile. */
 function run({ abi, memory, ...policy }: Instance, rule: string, input: Uint8Array): unknown {
   const entrypoint = policy.entrypoints[rule];
   if (entrypoint === undefined) throw new Error(`no rule ${rule}`);
+  policy.forget();
   abi.opa_heap_ptr_set(policy.heapStart);
-  const address = abi.opa_malloc(input.length);
-  new Uint8Array(memory.buffer).set(input, address);
-  const value = abi.opa_json_parse(address, input.length);
+  const value = write(abi, memory, input);
   if (value === 0) throw new Error('the input is not JSON');
   const context = abi.opa_eval_ctx_new();
   abi.opa_eval_ctx_set_input(context, value);
   abi.opa_eval_ctx_set_data(context, policy.dataAddress);
   abi.opa_eval_ctx_set_entrypoint(context, entrypoint);
   if (abi.eval(context) !== 0) throw new Error('the evaluation failed');
-  const results = parseAt(memory, abi.opa_json_dump(abi.opa_eval_ctx_get_result(context)));
+  const results = policy.plain(abi.opa_eval_ctx_get_result(context));
   return onlyResult(results as readonly { readonly result: unknown }[]);
 }
 
 function onlyResult(results: readonly { readonly result: unknown }[]): unknown {
   if (results.length > 1) throw new Error('more than one result');
   return results[0]?.result;
-}
-
-/** The JSON text that ends with a NUL at an address. */
-function parseAt(memory: WebAssembly.Memory, address: number): unknown {
-  const bytes = new Uint8Array(memory.buffer);
-  return JSON.parse(decoder.decode(bytes.subarray(address, bytes.indexOf(0, address))));
 }
 
 function judge(value: unknown): Evaluation {

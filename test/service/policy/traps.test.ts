@@ -79,21 +79,34 @@ describe('a rule that cannot be evaluated', () => {
     ]);
   });
 
-  test('does not let a call pass when one of our functions failed', async () => {
+  test('nor with a function of ours, as in the Go evaluator, and the build warns of it', async () => {
+    const rules =
+      'default decision := {"verdict": "allow"}\n\ndecision := {"verdict": "block"} if semver.compare(input.call.tool, "2.0.0") > 0';
+    const policy = await load(rules);
+    expect(
+      ['3.0.0', '1.0.0', 'three'].map((tool) => outcome(policy.evaluate(call(tool), NOW_MS))),
+    ).toEqual(['block', 'allow', 'allow']);
+    const { findings } = await built(`package countersign.policy\n\n${rules}\n`);
+    expect(findings.map(({ severity, code, line }) => [severity, code, line])).toEqual([
+      ['warning', 'rego.semver_compare', 5],
+    ]);
+  });
+
+  test('does not let a call pass when one of our functions cannot go on', async () => {
     const policy = await load(
-      'default decision := {"verdict": "allow"}\n\ndecision := {"verdict": "block"} if semver.compare(input.call.tool, "2.0.0") > 0',
+      'default decision := {"verdict": "allow"}\n\ndecision := {"verdict": "block"} if count(numbers.range_step(0, input.call.arguments.n, 1)) > 10',
     );
     expect([
-      outcome(policy.evaluate(call('3.0.0'), NOW_MS)),
-      outcome(policy.evaluate(call('1.0.0'), NOW_MS)),
-      policy.evaluate(call('three'), NOW_MS),
+      outcome(policy.evaluate(call('x', { n: 20 }), NOW_MS)),
+      outcome(policy.evaluate(call('x', { n: 2 }), NOW_MS)),
+      policy.evaluate(call('x', { n: 2_000_000 }), NOW_MS),
     ]).toEqual([
       'block',
       'allow',
       {
         ok: false,
         code: 'policy.builtin',
-        detail: 'BuiltinFailure: semver.compare: operand is not a semantic version',
+        detail: 'BuiltinFailure: numbers.range_step: more than 1000000 numbers',
       },
     ]);
   });
@@ -210,9 +223,10 @@ describe('an evaluation that does not end well', () => {
   describe('without end', () => {
     const ALLOCATES =
       'default decision := {"verdict": "block"}\n\ndecision := {"verdict": "allow"} if {\n\tinput.call.tool == "run"\n\tcount([1 | some a in numbers.range(1, 3000); some b in numbers.range(1, 3000); a != b]) > 0\n}';
-    // An empty search text is found again and again: the reason why builds refuse this function.
     const COMPUTES =
-      'default decision := {"verdict": "block"}\n\ndecision := {"verdict": "allow"} if replace(input.call.tool, input.call.arguments.old, "x") == "y"';
+      'default decision := {"verdict": "block"}\n\ndecision := {"verdict": "allow"} if {\n\tl := input.call.arguments.l\n\tsome a in l\n\tsome b in l\n\tsome c in l\n\tc == "x"\n}';
+
+    const numbers = (length: number) => Array.from({ length }, (_, at) => at);
 
     test('a rule that allocates runs out of memory, and the next call is judged as ever', async () => {
       const policy = await load(ALLOCATES.replaceAll('3000', 'input.call.arguments.n'));
@@ -241,8 +255,8 @@ describe('an evaluation that does not end well', () => {
     test('a rule that only computes is stopped from outside, and another thread takes over', async () => {
       const module = await compiledAsIs(COMPUTES);
       const thread = await startPolicyThread(module, { evaluationMsMax: 300 });
-      const stopped = await thread.evaluate(call('run', { old: '' }), NOW_MS);
-      const next = await thread.evaluate(call('run', { old: 'a' }), NOW_MS);
+      const stopped = await thread.evaluate(call('run', { l: numbers(3_000) }), NOW_MS);
+      const next = await thread.evaluate(call('run', { l: numbers(3) }), NOW_MS);
       await thread.close();
       expect([stopped, next]).toEqual([
         { ok: false, code: 'policy.runaway', detail: 'did not end within 300 ms' },
