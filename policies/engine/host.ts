@@ -143,7 +143,7 @@ function bindFunctions(abi: Abi, values: ValueMemory, clock: DecisionClock): Rec
 }
 
 function writeValue(abi: Abi, values: ValueMemory, value: Rego): number {
-  if (typeof value === 'string' || typeof value === 'boolean' || isInt64(value)) {
+  if (typeof value === 'string' || typeof value === 'boolean' || isShort(value)) {
     // A unit of UTF-16 takes at most three bytes in UTF-8.
     const at = abi.opa_malloc(TEXT_AT + (typeof value === 'string' ? value.length * 3 : 0));
     values.place(at, value);
@@ -152,8 +152,9 @@ function writeValue(abi: Abi, values: ValueMemory, value: Rego): number {
   return writeLiteral(abi, values, value);
 }
 
-const isInt64 = (value: Rego): value is bigint =>
-  typeof value === 'bigint' && BigInt.asIntN(64, value) === value;
+/** The module's own arithmetic reads 32 bits of a number that is kept as an integer. */
+const isShort = (value: Rego): value is bigint =>
+  typeof value === 'bigint' && BigInt.asIntN(32, value) === value;
 
 function writeLiteral(abi: Abi, values: ValueMemory, given: Rego): number {
   const bytes = encoder.encode(literal(given));

@@ -66,7 +66,7 @@ export class ValueMemory {
     this.#heapStart = heapStart;
   }
 
-  /** Makes `at` a text, a truth value or a whole number of 64 bits: the few that are written without parsing. */
+  /** Makes `at` a text, a truth value or a whole number of 32 bits: the few that are written without parsing. */
   place(at: number, value: string | boolean | bigint): void {
     this.refresh();
     if (typeof value === 'string') {

@@ -9,7 +9,7 @@ interface Redirected {
   readonly compiled: string;
   readonly name: string;
   readonly operands: number;
-  /** Stays compiled while every operand is a whole number of at most 64 bits. */
+  /** Stays compiled while every operand is kept as an integer. */
   readonly unlessWhole?: boolean;
 }
 
