@@ -109,8 +109,12 @@ function findNode() {
 function linkNode(node) {
   const bin = join(root, 'node_modules', '.bin');
   if (node === process.execPath || existsSync(join(bin, 'node'))) return;
-  rmSync(join(bin, 'node'), { force: true });
-  symlinkSync(relative(bin, node), join(bin, 'node'));
+  try {
+    rmSync(join(bin, 'node'), { force: true });
+    symlinkSync(relative(bin, node), join(bin, 'node'));
+  } catch {
+    // Installed by another user, who has to make it; what runs here goes without.
+  }
 }
 
 /** Runs our command line in this terminal: its signals, its output, its exit code. */

@@ -1,12 +1,13 @@
 // `up --detach`: the same `up` in a session of its own, telling its parent what happens until it is ready.
 
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { CliError, progress } from '#cli/output.ts';
 
 import { CHECKOUT, placesIn } from './places.ts';
+import { makeSystemFolder } from './system-folder.ts';
 
 type News =
   | { readonly progress: string }
@@ -15,7 +16,7 @@ type News =
 
 /** Starts the supervisor in the background; returns when the system is ready. Throws CliError when it fails. */
 export async function startInBackground(dir: string, args: readonly string[]): Promise<void> {
-  mkdirSync(placesIn(dir).log, { recursive: true });
+  makeSystemFolder(dir);
   const logFile = join(placesIn(dir).log, 'supervisor.log');
   const log = openSync(logFile, 'a');
   const child = spawn(process.execPath, [join(CHECKOUT, 'cli', 'main.ts'), 'up', ...args], {

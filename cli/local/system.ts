@@ -1,7 +1,6 @@
 // The supervisor of a whole system on one machine: used by `up`, by system tests and by the bench.
 // Start: leftovers, secrets, ports, nats-server and Postgres, migrations, services. Stop: the other way round.
 
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { CliError } from '#cli/output.ts';
@@ -11,7 +10,7 @@ import { Crew } from './crew.ts';
 import { DATABASE } from './database.ts';
 import { natsMember, postgresMember, prepareRoles, runStep, serviceMember } from './members.ts';
 import type { Surroundings } from './members.ts';
-import { CHECKOUT, placesIn } from './places.ts';
+import { CHECKOUT } from './places.ts';
 import { identify } from './process-identity.ts';
 import { PROCESSES, instancesOf } from './processes.ts';
 import type { Instance, ProcessTable } from './processes.ts';
@@ -19,6 +18,7 @@ import { clearRun, endLeftovers, takeLock, writeState } from './run-state.ts';
 import type { Demo, Hint, SystemState } from './run-state.ts';
 import type { Secrets } from './secrets.ts';
 import { prepareSite } from './site.ts';
+import { makeSystemFolder } from './system-folder.ts';
 
 export interface SystemOptions {
   /** Folder of everything that the system makes. */
@@ -78,8 +78,7 @@ export class AlreadyRunning extends CliError {
 
 /** Starts a system and returns when all of it is ready. Throws CliError after stopping what had started. */
 export async function startSystem(options: SystemOptions): Promise<RunningSystem> {
-  const { data, log, run } = placesIn(options.dir);
-  for (const folder of [data, log, run]) mkdirSync(folder, { recursive: true });
+  makeSystemFolder(options.dir);
   const holder = await takeLock(options.dir);
   if (holder !== undefined) throw new AlreadyRunning(holder.pid);
   try {
