@@ -159,6 +159,8 @@ export function signalOf(
 /** A request on its way to the upstream, which a kill switch may cut off. Whoever entered MUST leave. */
 export interface Way extends Journey {
   readonly signal: AbortSignal;
+  /** Aborts it. */
+  readonly stop: () => void;
 }
 
 /** Enters the way. A stream that only listens ends with its client: nothing is to be learned from it any more. */
@@ -174,11 +176,12 @@ export function enterWay(
   const { action, listens, scope = UNKNOWN_SCOPE } = what;
   const controller = new AbortController();
   const call = { tenant: caller.tenant, tool: action, upstream: target.name, ...scope };
-  const journey = parts.inFlight.enter(call, () => controller.abort());
+  const stop = () => controller.abort();
+  const journey = parts.inFlight.enter(call, stop);
   const signal = listens
     ? AbortSignal.any([signalOf({ ...exchange, era: '2026-07-28' }, controller), stopping])
     : signalOf(exchange, controller);
-  return { ...journey, signal };
+  return { ...journey, signal, stop };
 }
 
 /** A worker of an earlier version does not say whom the call is for. */

@@ -156,7 +156,14 @@ async function travel(
     document,
     tell,
   });
-  await relay(takeOver(exchange), response, settlement);
+  const { session, unresumed } = exchange;
+  const readToEnd =
+    session === undefined ? undefined : unresumed.reads(owed.decisionId, () => way.stop());
+  try {
+    await relay(takeOver(exchange), response, settlement);
+  } finally {
+    readToEnd?.();
+  }
 }
 
 /** What the agent gets beside the result: a receipt that it asked for, a warning where enforcing would not allow this. */

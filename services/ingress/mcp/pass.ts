@@ -1,4 +1,6 @@
 /** Messages that are no calls: protocol, notifications, answers to the upstream's own requests, the old era's streams. */
+import { setTimeout } from 'node:timers/promises';
+
 import type { JsonObject } from '#contracts/json.ts';
 import type { Reason } from '#contracts/reasons.ts';
 
@@ -40,7 +42,7 @@ export async function pass(
   options: PassOptions = {},
 ): Promise<void> {
   const id = idIn(exchange);
-  const response = await send(exchange, sending).catch((error: unknown) => {
+  const response = await sent(exchange, sending).catch((error: unknown) => {
     throw faultOf(awayReason(exchange, error), { id });
   });
   const failed = faultOf('service.upstream_failed', { id });
@@ -62,6 +64,21 @@ export async function pass(
     eventId: exchange.era === '2026-07-28' ? (eventId) => eventId : () => '',
   };
   await relay(takeOver(exchange, options.headers?.(response)), response, settlement);
+}
+
+/** Pauses before a stream is asked for again whose server has not seen yet that its earlier reader is gone. */
+const TAKEN_PAUSES_MS = [50, 100, 200, 400, 800];
+
+async function sent(exchange: Exchange, sending: Sending): Promise<UpstreamResponse> {
+  const { lastEventId, signal } = sending;
+  for (const pauseMs of lastEventId === undefined ? [] : TAKEN_PAUSES_MS) {
+    const response = await send(exchange, sending);
+    if (response.status !== 409) return response;
+    response.body.destroy();
+    // An agent that is gone meanwhile ends the next request.
+    await setTimeout(pauseMs, undefined, { signal }).catch(() => undefined);
+  }
+  return send(exchange, sending);
 }
 
 /** The message of an exchange, for the upstream as it came. */
@@ -140,6 +157,7 @@ async function listenOn(exchange: Exchange, way: Way): Promise<void> {
     throw faultOf('request.header', { detail: 'The Last-Event-ID is not known, or too old.' });
   }
   const owed = cursor?.owed ?? null;
+  if (owed !== null) exchange.unresumed.takesUp(owed.decisionId);
   await pass(
     exchange,
     {

@@ -55,6 +55,13 @@ export function openCursor(seal: Seal, session: Session, id: string): Cursor | u
 
 /** Calls whose stream ended early, until somebody comes for the answer or nobody can any more. */
 export interface Unresumed {
+  /**
+   * A call's stream is read here, for as long as an answer may take and whether or not its client is still there.
+   * Many servers give a stream to one reader at a time. @returns to be called when nothing is read any more
+   */
+  readonly reads: (decisionId: DecisionId, stop: () => void) => () => void;
+  /** Somebody came for the answer: who still reads the stream here stops. */
+  readonly takesUp: (decisionId: DecisionId) => void;
   /** @param giveUp records that nobody knows what became of the call; called at most once */
   readonly expect: (decisionId: DecisionId, giveUp: () => Promise<void>) => void;
   /** The answer came after all. */
@@ -65,11 +72,17 @@ export interface Unresumed {
 
 export function createUnresumed(): Unresumed {
   const waiting = new Map<DecisionId, { timer: NodeJS.Timeout; giveUp: () => Promise<void> }>();
+  const readers = new Map<DecisionId, () => void>();
   const settled = (decisionId: DecisionId): void => {
     clearTimeout(waiting.get(decisionId)?.timer);
     waiting.delete(decisionId);
   };
   return {
+    reads: (decisionId, stop) => {
+      readers.set(decisionId, stop);
+      return () => readers.delete(decisionId);
+    },
+    takesUp: (decisionId) => readers.get(decisionId)?.(),
     settled,
     expect: (decisionId, giveUp) => {
       settled(decisionId);

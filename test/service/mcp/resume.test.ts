@@ -16,6 +16,10 @@ import {
 const CARD = { card: '4711' };
 const CALL = '{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"pay"}}';
 
+/** A call whose stream stays open, and which its server gives to one reader at a time. */
+const LONG =
+  '{"jsonrpc":"2.0","id":8,"method":"tools/call","params":{"name":"pay","arguments":{"long":true}}}';
+
 let gateway: Gateway;
 let upstream: RecordingUpstream;
 beforeAll(async () => {
@@ -42,7 +46,16 @@ function answer({ method, text, headers }: Received, response: ServerResponse): 
       .end('{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-11-25"}}');
     return;
   }
+  if (method === 'GET' && headers['last-event-id'] === 'long-1') {
+    answerLong(response);
+    return;
+  }
   response.writeHead(200, { 'content-type': 'text/event-stream' });
+  if (message.params?.arguments.long === true) {
+    reader = response.once('close', () => (reader = undefined));
+    response.write('id: long-1\ndata:\n\n');
+    return;
+  }
   if (method === 'POST') {
     response.end('id: event-1\nretry: 10\ndata:\n\n');
     return;
@@ -50,6 +63,19 @@ function answer({ method, text, headers }: Received, response: ServerResponse): 
   const result = { content: [{ type: 'text', text: '4711' }], structuredContent: CARD };
   const data = JSON.stringify({ jsonrpc: '2.0', id: 9, result });
   response.end(headers['last-event-id'] === 'event-1' ? `id: event-2\ndata: ${data}\n\n` : '');
+}
+
+let reader: ServerResponse | undefined;
+function answerLong(response: ServerResponse): void {
+  if (reader !== undefined) {
+    response.writeHead(409).end();
+    return;
+  }
+  const result = { content: [], structuredContent: { long: true } };
+  const data = JSON.stringify({ jsonrpc: '2.0', id: 8, result });
+  response
+    .writeHead(200, { 'content-type': 'text/event-stream' })
+    .end(`id: long-2\ndata: ${data}\n\n`);
 }
 
 const post = async (body: string, headers: Readonly<Record<string, string>>, to = gateway.url) => {
@@ -104,6 +130,25 @@ describe('a stream that its server closes early', () => {
     expect(again.text).not.toContain('4711');
     expect(await outcomesFrom(before)).toEqual(['executed']);
     await gateway.stopReplica();
+  });
+
+  test('can be taken up where the connection broke, though its server takes one reader at a time', async () => {
+    const before = (await gateway.outcomes()).length;
+    const session = await open();
+    const broken = new AbortController();
+    const { body } = await fetch(`${gateway.url}/mcp/rec`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...gateway.headers, ...session },
+      body: LONG,
+      signal: broken.signal,
+    });
+    const { value } = await body!.getReader().read();
+    broken.abort();
+    const id = /^id: (.*)$/m.exec(new TextDecoder().decode(value))?.[1] ?? '';
+    expect(reader).toBeDefined();
+    const { status, text } = await resume({ ...session, 'last-event-id': id });
+    expect([status, dataIn(text).result.structuredContent]).toEqual([200, { long: true }]);
+    expect(await outcomesFrom(before)).toEqual(['executed']);
   });
 
   test('leaves an outcome also when nobody comes back', async () => {
