@@ -8,7 +8,12 @@ import { CliError, EXIT } from './output.ts';
 export type PolicyFiles = Readonly<Record<string, string>>;
 
 /** What a policy may consist of; anything else in a folder stays there. */
-const PART = /(\.rego|\.md|^data\.json|\/data\.json|^facts\.json|^\.manifest|^LICENSE)$/;
+const PART = /(\.rego|\.md|(^|\/)data\.(json|ya?ml)|^facts\.json|^\.manifest|^LICENSE)$/;
+/** What somebody may take for data: the build says that it is none. */
+const LIKE_DATA = /\.(json|ya?ml)$/;
+const LIKE_DATA_BYTES_MAX = 16 * 1024;
+/** Of editors, version control and packages. */
+const ELSEWHERE = /(^|\/)(\.[^/]*|node_modules)\//;
 const ARCHIVE = /\.(tar|tar\.gz|tgz)$/;
 const FILES_MAX = 1_000;
 
@@ -27,15 +32,18 @@ export async function readPolicy(place: string): Promise<PolicyFiles> {
 function folder(place: string): PolicyFiles {
   const files: Record<string, string> = {};
   const entries = readdirSync(place, { recursive: true, withFileTypes: true });
-  if (entries.length > FILES_MAX) {
-    throw new CliError(`${place} holds too many files for a policy.`, { exitCode: EXIT.misuse });
-  }
   for (const entry of entries) {
     const file = join(entry.parentPath, entry.name);
     const path = file
       .slice(join(place, '.').length + (place.endsWith('/') ? 0 : 1))
       .replaceAll('\\', '/');
-    if (entry.isFile() && PART.test(path)) files[path] = readFileSync(file, 'utf8');
+    if (!entry.isFile() || ELSEWHERE.test(path)) continue;
+    const likeData =
+      LIKE_DATA.test(path) && !/(^|\/)\./.test(path) && statSync(file).size <= LIKE_DATA_BYTES_MAX;
+    if (PART.test(path) || likeData) files[path] = readFileSync(file, 'utf8');
+  }
+  if (Object.keys(files).length > FILES_MAX) {
+    throw new CliError(`${place} holds too many files for a policy.`, { exitCode: EXIT.misuse });
   }
   return files;
 }

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { type JsonObject, parseStrict } from '#contracts/json.ts';
+import { type JsonObject, MalformedJson, parseStrict } from '#contracts/json.ts';
 
 import { BUNDLE_LIMITS } from './bundle.ts';
 import { errorIn, type Finding, findingsOf } from './findings.ts';
@@ -34,6 +34,21 @@ export async function compileSources(
   if (wasm === undefined || wasm.length > BUNDLE_LIMITS.wasmBytes) {
     return { findings: [errorIn('', 'bundle.limit', 'the compiled policy is too large')] };
   }
-  const data = parseStrict(bytesOf('/data.json') ?? Buffer.from('{}')) as JsonObject;
-  return { wasm: redirect(wasm).toString('base64'), data };
+  const data = mergedData(bytesOf('/data.json'));
+  if ('code' in data) return { findings: [data] };
+  return { wasm: redirect(wasm).toString('base64'), data: data.merged };
+}
+
+/** All data as opa has merged it; YAML can say what JSON cannot, and a number more than a double holds. */
+function mergedData(bytes: Uint8Array | undefined): Finding | { readonly merged: JsonObject } {
+  try {
+    return { merged: parseStrict(bytes ?? Buffer.from('{}')) as JsonObject };
+  } catch (fault) {
+    if (!(fault instanceof MalformedJson)) throw fault;
+    return errorIn(
+      '',
+      'bundle.json',
+      `the data is not strict JSON once it is merged: ${fault.code}`,
+    );
+  }
 }

@@ -41,14 +41,14 @@ export function readSources(
       if (!isTest(path)) findings.push(...trapFindings(path, text));
     } else if (kind === 'data') {
       forOpa[path] = text;
-      parseInto(findings, path, text);
+      if (path.endsWith('.json')) parseInto(findings, path, text);
     } else if (kind === 'facts') {
       declared.push({ file: path, facts: parseInto(findings, path, text) });
     } else if (kind === 'manifest') {
       const stated = factsOfManifest(parseInto(findings, path, text));
       if (stated !== undefined) declared.push({ file: path, facts: stated });
     } else if (kind === 'unknown') {
-      findings.push(errorIn(path, 'bundle.file_type', UNKNOWN_FILE));
+      findings.push(asWarning(errorIn(path, 'bundle.file_type', UNKNOWN_FILE)));
     }
   }
   if (!Object.keys(forOpa).some((path) => path.endsWith('.rego') && !isTest(path))) {
@@ -65,7 +65,7 @@ export function readSources(
 }
 
 const UNKNOWN_FILE =
-  'a policy consists of .rego files, data.json, facts.json, .manifest and .md files';
+  'left out, as in a bundle of OPA: data stands in files called data.json or data.yaml, facts in facts.json';
 
 type Kind = 'rego' | 'data' | 'facts' | 'manifest' | 'words' | 'unknown';
 
@@ -73,7 +73,7 @@ function kindOf(path: string): Kind {
   if (path === MANIFEST) return 'manifest';
   if (path === FACTS) return 'facts';
   if (path.endsWith('.rego')) return 'rego';
-  if (path === 'data.json' || path.endsWith('/data.json')) return 'data';
+  if (/^(.*\/)?data\.(json|ya?ml)$/.test(path)) return 'data';
   return path.endsWith('.md') || path === 'LICENSE' ? 'words' : 'unknown';
 }
 

@@ -23,7 +23,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
  * Path to text of a .tar or .tar.gz (untrusted). Links, devices, repeated paths and what is not UTF-8 are
- * findings; whether the paths themselves will do is judged with all other sources. A leading "./" is dropped.
+ * findings; whether the paths themselves will do is judged with all other sources. A leading "./" or "/" is
+ * dropped, as `opa build` writes it, and so is the folder that holds everything.
  */
 export async function unpackTarball(bytes: Uint8Array): Promise<Unpacked> {
   let entries: readonly Entry[];
@@ -36,7 +37,8 @@ export async function unpackTarball(bytes: Uint8Array): Promise<Unpacked> {
   const files = new Map<string, string>();
   const findings: Finding[] = [];
   for (const { path: stated, type, bytes: content } of entries) {
-    const path = stated.replace(/^\.\//, '');
+    const path = stated.replace(/^\.?\//, '');
+    if (LEFT_OUT.test(path)) continue;
     const refuse = (message: string) => findings.push(errorIn(path, 'bundle.tarball', message));
     if (type === 'Directory') continue;
     if (!ORDINARY.has(type)) refuse(`${type} is not a plain file`);
@@ -49,7 +51,26 @@ export async function unpackTarball(bytes: Uint8Array): Promise<Unpacked> {
   }
   return findings.length > 0
     ? { ok: false, findings }
-    : { ok: true, files: Object.fromEntries(files) };
+    : { ok: true, files: withoutTopFolder(Object.fromEntries(files)) };
+}
+
+/** What `opa build` adds to the sources, and hidden files as of editors and version control. */
+const LEFT_OUT = /(^|\/)\.(?!manifest$|\.)|^policy\.wasm$|^plan\.json$/;
+
+/**
+ * Files of an archive that holds one folder (`tar czf policy.tgz policy/`) as if it had been made within. Not when
+ * that folder is part of the policy's own names: packages, or data that rules ask for.
+ */
+function withoutTopFolder(files: Readonly<Record<string, string>>): Record<string, string> {
+  const tops = new Set(Object.keys(files).map((path) => /^([\w-]+)\//.exec(path)?.[1] ?? ''));
+  const [top = ''] = tops;
+  const named = new RegExp(`\\b(?:package\\s+|data\\.|data\\[")${top}\\b`);
+  const stays =
+    tops.size !== 1 || top === '' || Object.values(files).some((text) => named.test(text));
+  if (stays) return { ...files };
+  return Object.fromEntries(
+    Object.entries(files).map(([path, text]) => [path.slice(top.length + 1), text]),
+  );
 }
 
 /** Every entry of a tarball, which may be gzipped. Throws when it is none or grows beyond `bytesMax`. */

@@ -1,11 +1,12 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { create, Header } from 'tar';
 import { describe, expect, test } from 'vitest';
 
 import { nameBundle, openBundle, PolicyBundleError } from '#policies/engine/bundle.ts';
+import type { Finding } from '#policies/engine/findings.ts';
 import { OpaUnavailable } from '#policies/engine/opa.ts';
 import { unpackTarball } from '#policies/engine/tarball.ts';
 import { built, bundleOf } from '#test/support/rego.ts';
@@ -105,11 +106,6 @@ describe('findings have a place and a code', () => {
       [['policy.rego', 5, 37, 'rego_type_error']],
     ],
     [
-      'an unused variable',
-      `${POLICY}\nx if {\n\ty := 1\n}\n`,
-      [['policy.rego', 8, 2, 'rego_compile_error']],
-    ],
-    [
       'another package',
       POLICY.replace('countersign.policy', 'my.policy'),
       [['policy.rego', 1, 0, 'bundle.no_decision']],
@@ -155,10 +151,11 @@ describe('findings have a place and a code', () => {
       },
       [['policy.rego', 3, 1, 'rego_compile_error']],
     ],
+    ['broken YAML', { 'policy.rego': POLICY, 'data.yaml': 'a: [1' }, [['', 0, 0, 'opa']]],
     [
-      'YAML',
-      { 'policy.rego': POLICY, 'data.yaml': 'a: 1' },
-      [['data.yaml', 0, 0, 'bundle.file_type']],
+      'YAML that is no JSON once it is read',
+      { 'policy.rego': POLICY, 'data.yaml': 'a: 12345678901234567890' },
+      [['', 0, 0, 'bundle.json']],
     ],
     [
       'facts that cannot be',
@@ -203,6 +200,36 @@ describe('findings have a place and a code', () => {
       built({ 'policy.rego': POLICY, '.manifest': manifest }, { facts }),
     ]);
     expect([bundleOf(inManifest).facts, bundleOf(asked).facts]).toEqual([facts, facts]);
+  });
+});
+
+describe('what others write is built', () => {
+  const places = (findings: readonly Finding[]) =>
+    findings.map(({ severity, file, line, code }) => [severity, file, line, code]);
+
+  test('with what only a strict reader minds, as a warning', async () => {
+    const { ok, findings } = await built(`${POLICY}\nx if {\n\ty := 1\n}\n`);
+    expect([ok, places(findings)]).toEqual([
+      true,
+      [['warning', 'policy.rego', 8, 'rego_compile_error']],
+    ]);
+  });
+
+  test('with data in YAML, in folders, and files that are no part of it', async () => {
+    const result = await built({
+      'policy.rego': POLICY,
+      'data.yaml': 'limits:\n  refund: 100 # EUR\n',
+      'team/data.json': '{ "names": ["ann"] }',
+      'limits.json': '{ "refund": 5 }',
+      Makefile: 'test:\n',
+    });
+    expect([bundleOf(result).data, places(result.findings)]).toEqual([
+      { limits: { refund: 100 }, team: { names: ['ann'] } },
+      [
+        ['warning', 'limits.json', 0, 'bundle.file_type'],
+        ['warning', 'Makefile', 0, 'bundle.file_type'],
+      ],
+    ]);
   });
 });
 
@@ -331,10 +358,37 @@ describe('a tarball', () => {
     expect(await codes(bytes)).toEqual([['a.rego', 'not UTF-8 text']]);
   });
 
+  test('of one folder, and what opa build adds, is as if packed within', async () => {
+    const unpacked = async (files: Record<string, string>) => {
+      const answer = await unpackTarball(
+        await packed(async (folder) => {
+          for (const [path, text] of Object.entries(files)) {
+            await mkdir(dirname(join(folder, path)), { recursive: true });
+            await writeFile(join(folder, path), text);
+          }
+          return Object.keys(files);
+        }, true),
+      );
+      return answer.ok ? Object.keys(answer.files) : answer.findings;
+    };
+    expect([
+      await unpacked({ 'mine/policy.rego': POLICY, 'mine/a/data.json': '{}', 'mine/.git/x': '' }),
+      await unpacked({ 'countersign/policy/policy.rego': POLICY }),
+      await unpacked({ 'mine/policy.rego': `${POLICY}x := data.mine.y`, 'mine/data.json': '{}' }),
+      await unpacked({ 'policy.rego': POLICY, 'policy.wasm': '', '.manifest': '{}' }),
+    ]).toEqual([
+      ['policy.rego', 'a/data.json'],
+      ['countersign/policy/policy.rego'],
+      ['mine/policy.rego', 'mine/data.json'],
+      ['policy.rego', '.manifest'],
+    ]);
+  });
+
   test('keeps the paths it states, for the path rule to refuse', async () => {
     const bytes = await packed(async (folder) => {
+      await mkdir(join(folder, 'in'));
       await writeFile(join(folder, 'a.rego'), POLICY);
-      return [join(folder, 'a.rego')];
+      return ['in/../a.rego'];
     }, true);
     const unpacked = await unpackTarball(bytes);
     const files = unpacked.ok ? unpacked.files : {};
