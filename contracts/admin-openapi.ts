@@ -4,7 +4,7 @@ import type { TSchema } from 'typebox';
 import { ADMIN_TABLES } from './admin-api.ts';
 import { ADMIN_ERRORS, AdminErrorBody } from './admin-errors.ts';
 import { TENANT_PATTERN } from './ids.ts';
-import { type Operation, parametersOf, PATH_PARAMETERS } from './operation.ts';
+import { type Operation, parametersOf, PATH_PARAMETERS, QUERY_PARAMETERS } from './operation.ts';
 import { published } from './published-schema.ts';
 
 /** Text of contracts/generated/admin-openapi.json. */
@@ -53,7 +53,11 @@ function operationObject(name: string, operation: Operation): object {
       required: true,
       schema: parameterSchema(parameter),
     })),
-    ...query.map((parameter) => ({ name: parameter, in: 'query', schema: { type: 'string' } })),
+    ...query.map((parameter) => ({
+      name: parameter,
+      in: 'query',
+      schema: QUERY_PARAMETERS[parameter] ?? { type: 'string' },
+    })),
     ...(operation.method === 'GET' ? [] : [REASON]),
   ];
   const binary = archives.map((type) => [type, BINARY] as const);

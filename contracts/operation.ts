@@ -2,7 +2,7 @@
  * One operation of the admin API: its place, the role it takes, and the shapes of request and answer. The tables of
  * them (admin-api.ts, *-api.ts) are data; routes, checks, the OpenAPI document and the command line are made from it.
  */
-import type { Static, TSchema } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 
 import { Changed } from './admin-bodies.ts';
 import { UpstreamName } from './call.ts';
@@ -89,6 +89,23 @@ export const PATH_PARAMETERS = {
   decision: DecisionIdSchema,
   approval: ApprovalIdSchema,
 } as const;
+
+const count = (description: string) => Type.Integer({ minimum: 0, description });
+const flag = (description: string) => Type.Boolean({ default: false, description });
+
+/** What a parameter of a query is, where it is the same for all operations; the others are text. */
+export const QUERY_PARAMETERS: Readonly<Record<string, TSchema>> = {
+  before: count('Gives what stands before this place.'),
+  check: flag('Instead of payloads, says of each whether it is as recorded.'),
+  cursor: Type.String({ description: 'Of an answer: gives the page after it.' }),
+  decision_id: DecisionIdSchema,
+  last: count('How many rows from the newest on.'),
+  limit: Type.Integer({ minimum: 1, description: 'At most so many.' }),
+  payloads: flag('With payloads.'),
+  plain: flag('Payloads as recorded, without masks; takes a reason.'),
+  size: count('Of the tree.'),
+  why: Type.String({ description: 'The reason for looking; recorded.' }),
+};
 
 /** What an operation takes in its body. */
 export type BodyOf<O extends Operation> = O['body'] extends TSchema ? Static<O['body']> : undefined;
