@@ -22,6 +22,9 @@ const PROGRESS_INTERVAL_MS = 5_000;
 const BUILD_MS_MAX = 600_000;
 const VERSION_MS_MAX = 10_000;
 
+const CHOOSE_CACHE =
+  'export XDG_CACHE_HOME=FOLDER   (one that you may write to), then run this again';
+
 const run = promisify(execFile);
 
 /** What fetching a binary needs beside its spec. */
@@ -64,8 +67,20 @@ export function cachePath(spec: BinarySpec): string {
 
 function cacheFolder(): string {
   const named = process.env['XDG_CACHE_HOME'];
-  const cache = named === undefined || named === '' ? join(homedir(), '.cache') : named;
+  const cache = named === undefined || named === '' ? join(home(), '.cache') : named;
   return join(cache, 'countersign', 'bin');
+}
+
+function home(): string {
+  try {
+    return homedir();
+  } catch (cause) {
+    // A user that no passwd file names, as some containers have.
+    throw new CliError('This user has no home folder to keep programs in.', {
+      cause,
+      help: CHOOSE_CACHE,
+    });
+  }
 }
 
 async function checkNamed(spec: BinarySpec, path: string): Promise<string> {
@@ -104,7 +119,7 @@ async function makeWorkshop(spec: BinarySpec): Promise<string> {
   } catch (cause) {
     throw new CliError(`${spec.name} cannot be kept: ${(cause as Error).message}`, {
       cause,
-      help: 'export XDG_CACHE_HOME=FOLDER   (one that you may write to), then run this again',
+      help: CHOOSE_CACHE,
     });
   }
 }

@@ -6,6 +6,7 @@ import { readdir, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
+import type { CliError } from '#cli/output.ts';
 import { parseWitnessPolicy, quorumMet, type WitnessPolicy } from '#contracts/witness-policy.ts';
 
 import { witnessFiles } from '../../services/witness/make.ts';
@@ -98,7 +99,8 @@ async function checkBinary(name: BinaryName): Promise<Finding> {
     const path = await findInstalled(spec);
     if (path !== undefined) return ok(name, path);
   } catch (error) {
-    return missing(name, (error as Error).message, `unset ${spec.variable}`);
+    const { message, help = `unset ${spec.variable}` } = error as CliError;
+    return missing(name, message, help);
   }
   return note(
     name,
