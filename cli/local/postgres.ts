@@ -32,12 +32,7 @@ export interface PostgresOptions {
  * What the chain gains from: it only grows, a few kilobytes a record. More of it is written at once and less of it twice;
  * nothing here makes an acknowledged row less safe. For a server of one's own: docs/performance.md.
  */
-const GROWING = {
-  shared_buffers: '256MB',
-  max_wal_size: '2GB',
-  // What a long transaction leaves is written and synced beside it, so that its commit waits for little.
-  wal_writer_delay: '20ms',
-} as const;
+const GROWING = { shared_buffers: '256MB', max_wal_size: '2GB' } as const;
 /** glibc gives memory back after each batch and takes it anew for the next, zeroed: a tenth of what an insert costs. */
 const KEEP_MEMORY = {
   MALLOC_MMAP_THRESHOLD_: String(32 * 1024 * 1024),
