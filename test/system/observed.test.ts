@@ -38,6 +38,7 @@ const receiver = createServer((request, response) => {
 
 let live: Live;
 let identity: string;
+let registered: unknown;
 beforeAll(async () => {
   await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
   const { port } = receiver.address() as AddressInfo;
@@ -48,8 +49,10 @@ beforeAll(async () => {
   const issuer = 'https://hr.example';
   await live.admin('PUT', 'issuers/hr', { issuer, jwks: { keys }, audiences: ['countersign'] });
   // Who delegated has to be allowed what is done on its behalf.
-  for (const agent of ['assistant-7', 'planner-3'])
-    await live.admin('PUT', `agents/${agent}`, { class: 'support', grant: { tools: ['**'] } });
+  for (const agent of ['assistant-7', 'planner-3']) {
+    const terms = { class: 'support', grant: { tools: ['**'] } };
+    registered = (await live.admin('PUT', `agents/${agent}`, terms)).body['revision'];
+  }
   identity = await new SignJWT({
     tenant: 'demo',
     act: { sub: 'assistant-7', act: { sub: 'planner-3' } },
@@ -90,7 +93,7 @@ const callMcp = (tool: string, args: object) => {
 
 it('a record binds person, agents, session, workflow, task and purpose to the call, and names both policies', async () => {
   const { body } = await live.call(
-    { tool: 'lookup_order', arguments: { order_id: 'ord_1001' } },
+    { tool: 'lookup_order', arguments: { order_id: 'ord_1001' }, min_revision: registered },
     { authorization: `Bearer ${identity}`, 'countersign-capability': '' },
   );
   expect(body.verdict).toBe('allow');
