@@ -110,8 +110,12 @@ export function approvalRoutes(ask: AskHeld, desk: Desk | undefined): Routes {
       ask<'list'>(tenant, {
         ask: 'list',
         state: stateOf(query['state']),
-        limit: wholeNumber(query['limit'], PAGE, HELD_PAGE_MAX),
-        before: wholeNumber(query['before'], 0, Number.MAX_SAFE_INTEGER),
+        limit: wholeNumber(query['limit'], { otherwise: PAGE, min: 1, max: HELD_PAGE_MAX }),
+        before: wholeNumber(query['before'], {
+          otherwise: 0,
+          min: 0,
+          max: Number.MAX_SAFE_INTEGER,
+        }),
       }),
     getApproval: async ({ tenant, path }) =>
       ask<'show'>(tenant, { ask: 'show', approval: asApprovalId(path['approval'] ?? '') }),
@@ -165,10 +169,17 @@ function stateOf(text = 'pending'): ApprovalState | '' {
 }
 
 /** @throws AdminError request.schema */
-function wholeNumber(text: string | undefined, otherwise: number, max: number): number {
+function wholeNumber(
+  text: string | undefined,
+  {
+    otherwise,
+    min,
+    max,
+  }: { readonly otherwise: number; readonly min: number; readonly max: number },
+): number {
   if (text === undefined) return otherwise;
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value <= max))
+  if (!(value >= min && value <= max))
     throw new AdminError('request.schema', 'Not a number that is possible here.');
   return value;
 }

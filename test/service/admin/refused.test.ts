@@ -51,6 +51,7 @@ const ROWS: readonly Row[] = [
   ],
   ['an unknown query parameter', ['GET', 'facts?color=red'], [400, 'request.schema']],
   ['a limit out of range', ['GET', 'facts?limit=0'], [400, 'request.schema']],
+  ['a page of no held calls', ['GET', 'approvals?limit=0'], [400, 'request.schema']],
   ['an unknown path', ['GET', 'nothing'], [404, 'request.not_found']],
   ['a method that a path does not have', ['POST', 'budgets', {}], [405, 'request.method']],
   ['a method that asks for a body', ['QUERY', 'budgets'], [405, 'request.method']],
