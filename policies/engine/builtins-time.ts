@@ -4,13 +4,17 @@
  */
 import type { Builtin } from './builtins.ts';
 import { type Clocked, formatTime, LAYOUTS, parseTime } from './go-time.ts';
-import { NoValue } from './no-value.ts';
+import { NoValue, orUndefined } from './no-value.ts';
 import { integer, text } from './operands.ts';
 import { isList, isNumber, type Rego, scaled } from './values.ts';
 
 export const TIME_BUILTINS = {
   'time.now_ns': (_, clock) => BigInt(clock.timeMs) * 1_000_000n,
-  'time.parse_rfc3339_ns': ([value]) => inRange(parseTime(LAYOUTS['RFC3339'] ?? '', text(value))),
+  // The one whose error is no failure: people ask by it whether a text is a time.
+  'time.parse_rfc3339_ns': ([value]) => {
+    const written = text(value);
+    return orUndefined(() => inRange(parseTime(LAYOUTS['RFC3339'] ?? '', written)));
+  },
   'time.parse_ns': ([layout, value]) =>
     inRange(parseTime(LAYOUTS[text(layout)] ?? text(layout), text(value))),
   'time.parse_duration_ns': ([value]) => duration(text(value)),

@@ -13,7 +13,6 @@ import { TEXT_BUILTINS } from './builtins-text.ts';
 import { TIME_BUILTINS } from './builtins-time.ts';
 import { UNIT_BUILTINS } from './builtins-units.ts';
 import { FORMAT_BUILTINS } from './format.ts';
-import { NoValue } from './no-value.ts';
 import type { Rego } from './values.ts';
 
 /** What every builtin of one evaluation sees as now: the recorded time of the decision. */
@@ -21,7 +20,7 @@ export interface DecisionClock {
   timeMs: number;
 }
 
-/** `undefined` and a thrown NoValue are Rego's undefined; any other throw refuses the call. */
+/** `undefined` is Rego's undefined; whatever is thrown, a NoValue too, refuses the call. */
 export type Builtin = (operands: readonly Rego[], clock: DecisionClock) => Rego | undefined;
 
 const BUILTINS: Readonly<Record<string, Builtin>> = {
@@ -40,7 +39,10 @@ const BUILTINS: Readonly<Record<string, Builtin>> = {
 /** Names of the builtins that this host adds. */
 export const HOST_BUILTINS: readonly string[] = Object.keys(BUILTINS).sort();
 
-/** A builtin could not answer: the evaluation counts as failed. */
+/**
+ * A builtin could not answer. The evaluation counts as failed, although OPA would leave the rule undefined: it could be
+ * one that refuses.
+ */
 export class BuiltinFailure extends Error {
   override readonly name = 'BuiltinFailure';
 }
@@ -55,7 +57,6 @@ export function bindBuiltins(
       try {
         return builtin(operands, clock);
       } catch (cause) {
-        if (cause instanceof NoValue) return undefined;
         const why = cause instanceof Error ? cause.message : 'unknown fault';
         throw new BuiltinFailure(`${name}: ${why}`, { cause });
       }

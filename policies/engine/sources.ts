@@ -143,16 +143,15 @@ const TRAPS: readonly Trap[] = [
     pattern: /\bto_number\(/,
     code: 'rego.to_number',
     message:
-      'to_number has no value for text that is no number ("5 000"), and a rule without a value refuses nothing; ' +
-      'register a schema for the tool, or test is_number first',
+      'text that is no number ("5 000") ends the evaluation, and the call is blocked; register a schema for the ' +
+      'tool, or test is_number first',
     warning: true,
   },
   {
     pattern: /\bsemver\.compare\(/,
     code: 'rego.semver_compare',
     message:
-      'semver.compare has no value for text that is no version ("latest"), and a rule without a value refuses ' +
-      'nothing; test semver.is_valid first',
+      'text that is no version ("latest") ends the evaluation, and the call is blocked; test semver.is_valid first',
     warning: true,
   },
 ];

@@ -7,7 +7,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+import { expect } from 'vitest';
+
 import { findBinary } from '#cli/local/binaries.ts';
+import { anyFreePort } from '#cli/local/ports.ts';
 import { buildBundle, type BuildResult } from '#policies/engine/build.ts';
 import { redirect } from '#policies/engine/redirect.ts';
 import { readTar } from '#policies/engine/tarball.ts';
@@ -68,6 +71,32 @@ export async function inBoth(
       compiled: await compileAndRun(folder, list, limits),
     };
   } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Whether OPA's own evaluator calls each expression an error when asked to be strict. */
+export async function failsStrictly(list: readonly string[]): Promise<boolean[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'countersign-parity-'));
+  await writeFile(
+    join(folder, 'parity.rego'),
+    `package parity\n\n${list.map(ruleOf).join('\n')}\n`,
+  );
+  const address = `127.0.0.1:${await anyFreePort()}`;
+  const args = ['run', '--server', '--addr', address, '--log-level', 'error', 'parity.rego'];
+  const server = execFile(opa, args, { cwd: folder });
+  try {
+    await expect.poll(() => fetch(`http://${address}/health`).then(({ ok }) => ok)).toBe(true);
+    const body = `{"input":${INPUT}}`;
+    const answers = list.map(async (_, at) => {
+      const url = `http://${address}/v1/data/parity/c${at}?strict-builtin-errors=true`;
+      const answer = await fetch(url, { method: 'POST', body });
+      await answer.text();
+      return answer.status === 500;
+    });
+    return await Promise.all(answers);
+  } finally {
+    server.kill();
     await rm(folder, { recursive: true, force: true });
   }
 }

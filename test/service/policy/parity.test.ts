@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import { HOST_BUILTINS } from '#policies/engine/builtins.ts';
 import { ADMITTED_BUILTINS, NATIVE_BUILTINS, whyLeftOut } from '#policies/engine/capabilities.ts';
-import { differing, expressions, inBoth, type Outcome } from '#test/support/rego.ts';
+import { differing, expressions, failsStrictly, inBoth, type Outcome } from '#test/support/rego.ts';
 
 /** Sets are printed as lists in no certain order. */
 function sorted(outcome: Outcome): Outcome {
@@ -14,12 +14,26 @@ describe('a compiled policy answers as the Go evaluator does', () => {
   test.each(['native.txt', 'host.txt'])('on every expression of %s', async (file) => {
     const list = expressions(file);
     const { interpreted, compiled } = await inBoth(list, { admitted: true });
+    // What the Go evaluator calls an error ends the evaluation where this host answers: the next test.
+    const strictly = await failsStrictly(list);
     const rows = (outcomes: readonly Outcome[]) =>
-      list.map((expression, at) => {
+      list.flatMap((expression, at) => {
+        if (strictly[at] === true && 'fails' in (compiled[at] ?? {})) return [];
         const outcome = outcomes[at] ?? { undefined: true };
-        return [expression, expression.startsWith('sorted: ') ? sorted(outcome) : outcome];
+        return [[expression, expression.startsWith('sorted: ') ? sorted(outcome) : outcome]];
       });
     expect(rows(compiled)).toEqual(rows(interpreted));
+  });
+
+  test('and fails where Go has an error, instead of leaving a rule undefined', async () => {
+    // The one whose error means no more than that its text is no time.
+    const list = expressions('host.txt').filter(
+      (expression) => !expression.startsWith('time.parse_rfc3339_ns("'),
+    );
+    const { compiled } = await inBoth(list, { admitted: true });
+    const strictly = await failsStrictly(list);
+    const failing = list.filter((_, at) => 'fails' in (compiled[at] ?? {}));
+    expect(failing).toEqual(list.filter((_, at) => strictly[at] === true));
   });
 
   test('in every time zone and season', async () => {
