@@ -40,5 +40,7 @@ function commandFor(code: string, words: readonly string[]): string | undefined 
   if (code.startsWith('identity.') && code !== 'identity.unavailable')
     return '--identity-file FILE with a valid token; the demo makes its own anew at each start';
   if (code.startsWith('operator.')) return 'act as somebody else: --as NAME, or --as TOKEN_FILE';
+  if (code === 'mode.criteria')
+    return 'wait until they are met (./countersign mode status CLASS), or --override, which is recorded';
   return undefined;
 }

@@ -14,6 +14,7 @@ const cases: readonly (readonly [code: string, verb: string, help: RegExp])[] = 
   ['operator.role', 'policy put', /--as NAME/],
   ['operator.unknown', 'policy put', /--as NAME/],
   ['identity.expired', 'call', /^--identity-file FILE/],
+  ['mode.criteria', 'mode set', /--override/],
   ['policy.not_accepted', 'policy put', /^as the API says$/],
 ];
 
