@@ -243,7 +243,7 @@ function formattedText(value: string, directive: Directive): string {
       return padded(verb === 'x' ? hex : hex.toUpperCase(), directive, false);
     }
     default:
-      return wrong(verb, 'string', value);
+      return wrong(verb, 'string', formattedText(value, { ...directive, verb: 'v' }));
   }
 }
 
@@ -263,7 +263,12 @@ function formattedInteger(value: bigint, directive: Directive): string {
   if (verb === 'c' || verb === 'q' || verb === 'U') return formattedCharacter(value, directive);
   const big = goType(value) !== 'int64';
   const radix = INTEGER_RADIX[big && verb === 's' ? 'd' : verb];
-  if (radix === undefined) return wrong(verb, big ? 'big.Int' : 'int64', String(value));
+  if (radix === undefined)
+    return wrong(
+      verb,
+      big ? 'big.Int' : 'int64',
+      formattedInteger(value, { ...directive, verb: 'v' }),
+    );
   let digits = (value < 0n ? -value : value).toString(radix);
   if (verb === 'X') digits = digits.toUpperCase();
   if (precision !== undefined)
@@ -303,7 +308,8 @@ function formattedCharacter(value: bigint, directive: Directive): string {
 
 function formattedFloat(value: number, directive: Directive): string {
   const { verb, flags, precision } = directive;
-  if (!'vbgGeEfFxX'.includes(verb)) return wrong(verb, 'float64', float(value, 'g', undefined));
+  if (!'vbgGeEfFxX'.includes(verb))
+    return wrong(verb, 'float64', formattedFloat(value, { ...directive, verb: 'v' }));
   if ('bxX'.includes(verb)) throw new Error(`%${verb} of a fraction`);
   const lower = verb.toLowerCase();
   const style = lower === 'v' ? 'g' : lower;
@@ -319,20 +325,35 @@ function float(value: number, style: string, precision: number | undefined): str
   const [mantissa = '', power = '0'] = (
     precision === undefined
       ? value.toExponential()
-      : value.toExponential(Math.min(100, style === 'e' ? precision : Math.max(precision, 1) - 1))
+      : scientific(value, style === 'e' ? precision : Math.max(precision, 1) - 1)
   ).split('e');
   const exponent = Number(power);
-  const scientific = `e${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
-  if (style === 'e') return mantissa + scientific;
+  const power10 = `e${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
+  if (style === 'e') return mantissa + power10;
   const short = mantissa.includes('.') ? mantissa.replace(/\.?0+$/, '') : mantissa;
   const limit = precision === undefined ? SHORTEST_EXPONENT : Math.max(precision, 1);
-  if (exponent < -4 || exponent >= limit) return short + scientific;
+  if (exponent < -4 || exponent >= limit) return short + power10;
   const digits = short.replace(/[.-]/g, '');
   const sign = value < 0 ? '-' : '';
   if (exponent < 0) return `${sign}0.${'0'.repeat(-exponent - 1)}${digits}`;
   const whole = digits.slice(0, exponent + 1).padEnd(exponent + 1, '0');
   const fraction = digits.slice(exponent + 1);
   return sign + whole + (fraction === '' ? '' : `.${fraction}`);
+}
+
+/** A hundred digits are all that a double has, or enough to see that it does not stand halfway. */
+const DIGITS_MAX = 100;
+
+/** As toExponential, but half to even. */
+function scientific(value: number, places: number): string {
+  if (places >= DIGITS_MAX) return value.toExponential(DIGITS_MAX);
+  const exact = value.toExponential(DIGITS_MAX);
+  const halfway = /^-?\d\.?(\d*)e/.exec(exact)?.[1]?.slice(places).replace(/0+$/, '') === '5';
+  const up = value.toExponential(places);
+  const even = /[02468]e/.test(up);
+  if (!halfway || even) return up;
+  // The other neighbour is what JavaScript makes of a value just below.
+  return (value * (1 - Number.EPSILON)).toExponential(places);
 }
 
 /** Go turns to an exponent from 1e+06 up when it may choose the digits. */

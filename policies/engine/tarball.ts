@@ -38,8 +38,9 @@ export async function unpackTarball(bytes: Uint8Array): Promise<Unpacked> {
   const findings: Finding[] = [];
   for (const { path: stated, type, bytes: content } of entries) {
     const path = stated.replace(/^\.?\//, '');
-    if (LEFT_OUT.test(path)) continue;
     const refuse = (message: string) => findings.push(errorIn(path, 'bundle.tarball', message));
+    if (path === 'policy.wasm') refuse(COMPILED);
+    if (LEFT_OUT.test(path)) continue;
     if (type === 'Directory') continue;
     if (!ORDINARY.has(type)) refuse(`${type} is not a plain file`);
     if (files.has(path)) refuse('this path stands twice');
@@ -53,6 +54,10 @@ export async function unpackTarball(bytes: Uint8Array): Promise<Unpacked> {
     ? { ok: false, findings }
     : { ok: true, files: withoutTopFolder(Object.fromEntries(files)) };
 }
+
+/** What opa has compiled it takes out of the sources. */
+const COMPILED =
+  'made by "opa build --target wasm", which leaves rules out: send the sources, or build without a target';
 
 /** What `opa build` adds to the sources, and hidden files as of editors and version control. */
 const LEFT_OUT = /(^|\/)\.(?!manifest$|\.)|^policy\.wasm$|^plan\.json$/;

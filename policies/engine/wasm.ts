@@ -1,6 +1,6 @@
 /**
  * Evaluates a compiled policy in this process. Whatever is not one well-formed answer is a refusal with its own
- * code; nothing throws. Time is not limited here: a rule that allocates runs out of memory within some 40 ms,
+ * code; nothing throws. Time is not limited here: a rule that allocates runs out of memory within some 100 ms,
  * one that only computes is ended by the worker's watchdog or, for drafts, by thread.ts.
  */
 import { parsePolicyOutput, type PolicyOutput } from '#contracts/policy.ts';
@@ -36,12 +36,12 @@ export interface LoadedPolicy {
 }
 
 export interface MemoryLimit {
-  /** Pages of 64 KiB that an evaluation may take beyond the loaded policy. Acts as fuel. Default 256 = 16 MiB. */
+  /** Pages of 64 KiB that an evaluation may take beyond the loaded policy. Acts as fuel. Default 1,024 = 64 MiB. */
   readonly memoryPagesMax?: number;
 }
 
 const PAGE_BYTES = 65_536;
-const MEMORY_PAGES_MAX = 256;
+const MEMORY_PAGES_MAX = 1_024;
 /** Parsed data takes up to this many times its JSON text. */
 const DATA_EXPANSION = 20;
 /** Memory never shrinks: an instance that grew beyond 4 MiB is replaced, so a worker keeps its size. */

@@ -375,12 +375,14 @@ describe('a tarball', () => {
       await unpacked({ 'mine/policy.rego': POLICY, 'mine/a/data.json': '{}', 'mine/.git/x': '' }),
       await unpacked({ 'countersign/policy/policy.rego': POLICY }),
       await unpacked({ 'mine/policy.rego': `${POLICY}x := data.mine.y`, 'mine/data.json': '{}' }),
-      await unpacked({ 'policy.rego': POLICY, 'policy.wasm': '', '.manifest': '{}' }),
+      await unpacked({ 'policy.rego': POLICY, 'plan.json': '', '.manifest': '{}' }),
+      await unpacked({ 'policy.rego': POLICY, 'policy.wasm': '' }),
     ]).toEqual([
       ['policy.rego', 'a/data.json'],
       ['countersign/policy/policy.rego'],
       ['mine/policy.rego', 'mine/data.json'],
       ['policy.rego', '.manifest'],
+      [expect.objectContaining({ file: 'policy.wasm', code: 'bundle.tarball' })],
     ]);
   });
 
