@@ -113,8 +113,9 @@ async function ask(
   question: ThreadQuestion,
   msMax: number,
 ): Promise<ThreadMessage | undefined> {
-  const before = await worker.cpuUsage();
+  // Its timer keeps this process alive meanwhile: the thread itself does not.
   const answer = nextMessage(worker, msMax * CLOCK_TIMES_MAX);
+  const before = await worker.cpuUsage();
   worker.postMessage(question);
   for (let waited = 0; waited < CLOCK_TIMES_MAX; waited++) {
     const message = await Promise.race([
