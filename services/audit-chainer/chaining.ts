@@ -65,18 +65,25 @@ async function chainBatch(
   chaining: Chaining & { readonly presumedNew: boolean },
 ): Promise<Handled> {
   const deadline = Date.now() + HOLD_MS;
-  let chained = Promise.resolve(true);
+  let done = 0;
+  let before = { chained: Promise.resolve(true), messages: 0 };
   for (const portion of portionsOf(batch)) {
     // Read while the database is at work on the portion before.
-    const [before, candidates] = await Promise.all([
-      chained,
+    const [chained, candidates] = await Promise.all([
+      before.chained,
       admitAll(portion, origin, chaining.macKeys),
     ]);
-    if (!before) return { retryInMs: RETRY_MS };
+    if (!chained) return { retryInMs: RETRY_MS, done };
+    done += before.messages;
     const handled = { ...origin, spans: spansOf(portion.map(({ sequence }) => sequence)) };
-    chained = chainCandidates(candidates, origin, { ...chaining, handled, deadline });
+    // The first one has its try however late it is: with hardly any CPU no batch would come to an end.
+    const until = done === 0 ? Math.max(deadline, Date.now() + PAUSE_MS) : deadline;
+    before = {
+      chained: chainCandidates(candidates, origin, { ...chaining, handled, deadline: until }),
+      messages: portion.length,
+    };
   }
-  if (!(await chained)) return { retryInMs: RETRY_MS };
+  if (!(await before.chained)) return { retryInMs: RETRY_MS, done };
   await chaining.afterCommit?.();
   return 'done';
 }

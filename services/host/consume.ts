@@ -25,8 +25,8 @@ export interface Delivered {
   readonly pending: number;
 }
 
-/** What became of a batch: done, or again after a pause. */
-export type Handled = 'done' | { readonly retryInMs: number };
+/** What became of a batch: done, or again after a pause, less the first `done` of its messages. */
+export type Handled = 'done' | { readonly retryInMs: number; readonly done?: number };
 
 export interface Consuming {
   readonly stop: () => Promise<void>;
@@ -47,8 +47,7 @@ const PULL_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
  * Consumes until stopped. A batch is what waits in the stream when it is pulled, at most `batchMax` messages.
- * All messages of a batch share its fate; handlers MUST be idempotent, for a crash between handling and
- * acknowledging delivers again.
+ * Handlers MUST be idempotent, for a crash between handling and acknowledging delivers again.
  */
 export function consume(
   bus: Bus,
@@ -82,9 +81,10 @@ export function consume(
     return outcome;
   };
   const answer = (batch: readonly Pulled[], outcome: Handled) => {
-    const text =
-      outcome === 'done' ? '+ACK' : `-NAK ${JSON.stringify({ delay: outcome.retryInMs * 1e6 })}`;
-    for (const { reply } of batch) bus.publish(reply, text);
+    const { retryInMs, done = 0 } =
+      outcome === 'done' ? { retryInMs: 0, done: batch.length } : outcome;
+    const again = `-NAK ${JSON.stringify({ delay: retryInMs * 1e6 })}`;
+    for (const [at, { reply }] of batch.entries()) bus.publish(reply, at < done ? '+ACK' : again);
   };
 
   const loop = async () => {
@@ -104,7 +104,7 @@ export function consume(
         if (ahead !== undefined) {
           if (outcome === 'done') continue;
           // It would wait here too, beyond its ack wait.
-          answer(await ahead, outcome);
+          answer(await ahead, { retryInMs: outcome.retryInMs });
           ahead = undefined;
         }
         if (!more) {

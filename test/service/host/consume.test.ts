@@ -71,6 +71,20 @@ it('gives all of them again where one batch fails, the one behind it too', async
   expect([failures > 2, [...done].sort((a, b) => a - b)]).toEqual([true, wanted()]);
 });
 
+it('gives the rest of a batch again where its beginning is done', async () => {
+  const seen: number[] = [];
+  const loop = behind(async (batch) => {
+    const before = seen.length;
+    seen.push(...batch.map(({ sequence }) => sequence));
+    if (before > 0) return 'done';
+    seen.splice(1);
+    return { retryInMs: 50, done: 1 };
+  });
+  await vi.waitUntil(() => seen.length >= MESSAGES, WAIT);
+  await loop.stop();
+  expect(seen.toSorted((a, b) => a - b)).toEqual(wanted());
+});
+
 it('leaves what it pulled ahead to whoever goes on, at once', async () => {
   const seen: number[] = [];
   let release = () => {};
