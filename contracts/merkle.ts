@@ -5,6 +5,8 @@
  */
 import { hash, timingSafeEqual } from 'node:crypto';
 
+import { HASH_BYTES } from './chain.ts';
+
 const LEAF = Buffer.of(0);
 const NODE = Buffer.of(1);
 
@@ -14,8 +16,15 @@ const sha256 = (...parts: readonly Uint8Array[]): Uint8Array =>
 
 export const leafHash = (leaf: Uint8Array): Uint8Array => sha256(LEAF, leaf);
 
-export const nodeHash = (left: Uint8Array, right: Uint8Array): Uint8Array =>
-  sha256(NODE, left, right);
+/** What a node's hash is taken of, used again and again: a proof takes hundreds of hashes. */
+const node = Buffer.alloc(1 + 2 * HASH_BYTES, NODE);
+
+export function nodeHash(left: Uint8Array, right: Uint8Array): Uint8Array {
+  if (left.length !== HASH_BYTES || right.length !== HASH_BYTES) return sha256(NODE, left, right);
+  node.set(left, 1);
+  node.set(right, 1 + HASH_BYTES);
+  return hash('sha256', node, 'buffer');
+}
 
 /** Root of a tree without leaves. */
 export const emptyRoot: Uint8Array = sha256();

@@ -52,14 +52,16 @@ async function proofOf(
 ): Promise<ProofFound> {
   const row = await rowOf(database, tenant, decisionId);
   if (row === undefined) return { kind: 'unknown' };
-  const { index } = row;
-  // The newest: its cosignatures say the most, and its tiles are at hand.
-  const checkpoint = await newestWitnessed(database);
-  if (index === null || checkpoint === undefined || checkpoint.size <= index)
-    return { kind: 'not_sealed' };
-  const path = await inclusionProof(database, index, checkpoint.size);
-  return { kind: 'proof', text: recordProof(row, { index, path, checkpoint: checkpoint.note }) };
+  const { index, size } = row;
+  if (index === null || size === null || size <= index) return { kind: 'not_sealed' };
+  const path = await inclusionProof(database, index, size);
+  const checkpoint = (row.note ?? '') + (row.lines ?? '');
+  return { kind: 'proof', text: recordProof(row, { index, path, checkpoint }) };
 }
+
+const WITNESSED = `size, note,
+  (select string_agg(line, '' order by key) from cosignatures where cosignatures.size = newest.size) as lines
+  from checkpoints as newest where witnessed_at is not null`;
 
 /** The newest witnessed checkpoint up to a size, its note with all cosignatures. */
 export async function newestWitnessed(
@@ -68,9 +70,7 @@ export async function newestWitnessed(
 ): Promise<{ readonly size: number; readonly note: string } | undefined> {
   const { rows } = await database.query<{ size: number; note: string; lines: string | null }>({
     name: 'newest-witnessed',
-    text: `select size, note,
-       (select string_agg(line, '' order by key) from cosignatures where cosignatures.size = newest.size) as lines
-     from checkpoints as newest where witnessed_at is not null and size <= $1 order by size desc limit 1`,
+    text: `select ${WITNESSED} and size <= $1 order by size desc limit 1`,
     values: [sizeMax],
   });
   const [row] = rows;
@@ -78,7 +78,8 @@ export async function newestWitnessed(
 }
 
 /**
- * The decision's row, the hash of the row before it, and where its leaf stands: null while the tree does not hold it.
+ * The decision's row, the hash of the row before it, where its leaf stands (null while the tree does not hold it), and
+ * the newest witnessed checkpoint: its cosignatures say the most, and its tiles are at hand.
  * Under row-level security a condition uses an index only if it tells nothing of other rows: so the row before is the
  * last one below, for the subtraction of `sequence - 1` might fail.
  */
@@ -88,6 +89,9 @@ async function rowOf(database: Database, tenant: string, decisionId: string) {
     readonly entry: string;
     readonly prev: Uint8Array | null;
     readonly index: number | null;
+    readonly size: number | null;
+    readonly note: string | null;
+    readonly lines: string | null;
   }>({
     name: 'proof-row', // to plan it takes longer than to run it
     text: `select row.sequence, row.entry,
@@ -96,8 +100,11 @@ async function rowOf(database: Database, tenant: string, decisionId: string) {
        (select case when row.sequence < first_sequence + count then first_leaf + (row.sequence - first_sequence) end
         from tree_ranges as range
         where range.tenant = $1 and range.kind = 'entry' and range.first_sequence <= row.sequence
-        order by range.first_sequence desc limit 1) as index
-     from chain_rows as row where row.tenant = $1 and row.kind = 'decision' and row.record_id = $2`,
+        order by range.first_sequence desc limit 1) as index,
+       size, note, lines
+     from chain_rows as row
+     left join (select ${WITNESSED} order by size desc limit 1) as checkpoint on true
+     where row.tenant = $1 and row.kind = 'decision' and row.record_id = $2`,
     values: [tenant, decisionId],
   });
   const [row] = rows;
