@@ -14,7 +14,7 @@ import {
 } from '#contracts/export.ts';
 import type { TenantId } from '#contracts/ids.ts';
 import { type AtRest, openOrEmpty, payloadPlace } from '#host/at-rest.ts';
-import { inTransaction } from '#host/database.ts';
+import { inView } from '#host/database.ts';
 import {
   consistencyProof,
   type Database,
@@ -48,11 +48,7 @@ const PAGE_ROWS = 500;
 
 export function exportReads(pool: pg.Pool, atRest: AtRest): ExportReads {
   const reading = async <T>(tenant: string, read: (database: Database) => Promise<T>) =>
-    inTransaction(pool, async (client) => {
-      await client.query('set transaction isolation level repeatable read, read only');
-      await client.query(`select set_config('app.tenant', $1, true)`, [tenant]);
-      return read(client);
-    });
+    inView(pool, tenant, read);
   return {
     header: async (asked) => reading(asked.tenant, async (database) => headerOf(database, asked)),
     rows: async function* rows(header, after) {

@@ -3,7 +3,7 @@ import type pg from 'pg';
 
 import type { KeptPayloadOrder, PayloadCount } from '#contracts/payload-api.ts';
 import type { PayloadSelection } from '#contracts/payload-order.ts';
-import { inTransaction } from '#host/database.ts';
+import { inView } from '#host/database.ts';
 
 export interface PayloadReads {
   /** The newest first, at most 1,000. */
@@ -20,11 +20,7 @@ const fits = (order: string): string =>
 
 export function payloadReads(pool: pg.Pool): PayloadReads {
   const reading = async <T>(tenant: string, read: (client: pg.PoolClient) => Promise<T>) =>
-    inTransaction(pool, async (client) => {
-      await client.query('set transaction read only');
-      await client.query(`select set_config('app.tenant', $1, true)`, [tenant]);
-      return read(client);
-    });
+    inView(pool, tenant, read);
   return {
     orders: async (tenant) =>
       reading(tenant, async (client) => {

@@ -2,11 +2,11 @@
  * Proofs out of the tree, in the role that may only read. A record and its place in the tree are looked up inside the one
  * tenant that the transaction names; hashes and checkpoints are of all tenants and name none (migrations/0013_tree.sql).
  */
-import pg from 'pg';
+import type pg from 'pg';
 
 import { FIRST_PREV, showHash } from '#contracts/chain.ts';
 import { recordProof } from '#contracts/record-proof.ts';
-import { inTransaction } from '#host/database.ts';
+import { inView } from '#host/database.ts';
 import { consistencyProof, type Database, inclusionProof } from '#host/tree-store.ts';
 
 export interface ProofReads {
@@ -26,12 +26,7 @@ export type ProofFound =
 export function proofReads(pool: pg.Pool): ProofReads {
   // One view of everything: a record, a checkpoint with its cosignatures, and tiles.
   const reading = async <T>(read: (database: Database) => Promise<T>, tenant = '') =>
-    inTransaction(
-      pool,
-      read,
-      // In one message: half of what a proof takes is the way to the database and back.
-      `begin isolation level repeatable read, read only; set local app.tenant = ${pg.escapeLiteral(tenant)}`,
-    );
+    inView(pool, tenant, read);
   return {
     proof: async (tenant, decisionId) =>
       reading((database) => proofOf(database, tenant, decisionId), tenant),

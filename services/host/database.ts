@@ -38,16 +38,14 @@ export function openDatabase<Tables>(pool: pg.Pool): Kysely<Tables> {
 /**
  * Runs `work` in one transaction: committed when it resolves, rolled back when it throws. A client whose connection
  * was lost never goes back into the pool.
- * @param begin what begins it
  */
 export async function inTransaction<T>(
   pool: pg.Pool,
   work: (client: pg.PoolClient) => Promise<T>,
-  begin = 'begin',
 ): Promise<T> {
   const client = await pool.connect();
   try {
-    await client.query(begin);
+    await client.query('begin');
     const result = await work(client);
     await client.query('commit');
     client.release();
@@ -59,5 +57,30 @@ export async function inTransaction<T>(
     );
     client.release(!rolledBack);
     throw error;
+  }
+}
+
+/**
+ * Runs `work` over one view of the database, in a role that sees the rows of one tenant only. Nobody waits for its end,
+ * since there is nothing to keep.
+ * @param tenant empty for what belongs to no tenant
+ */
+export async function inView<T>(
+  pool: pg.Pool,
+  tenant: string,
+  work: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect();
+  try {
+    // In one message: of a short read the ways to the database and back are the most.
+    await client.query(
+      `begin isolation level repeatable read, read only; set local app.tenant = ${pg.escapeLiteral(tenant)}`,
+    );
+    return await work(client);
+  } finally {
+    void client.query('rollback').then(
+      () => client.release(),
+      () => client.release(true),
+    );
   }
 }
