@@ -2,6 +2,8 @@
  * Builtins over time. Now is the recorded time of the decision, so a replay sees the same. Timestamps are
  * nanoseconds since 1970. Time zones follow the rules of this Node (`process.versions.tz`).
  */
+import { wallTimeFormat } from '#contracts/wall-time.ts';
+
 import type { Builtin } from './builtins.ts';
 import { type Clocked, formatTime, LAYOUTS, parseTime } from './go-time.ts';
 import { NoValue, orUndefined } from './no-value.ts';
@@ -122,15 +124,7 @@ function formatOf(zone: string): Intl.DateTimeFormat {
 
 function formatIn(timeZone: string): Intl.DateTimeFormat {
   try {
-    return new Intl.DateTimeFormat('en-u-ca-iso8601-hc-h23', {
-      timeZone,
-      year: 'numeric',
-      month: 'numeric',
-      day: 'numeric',
-      hour: 'numeric',
-      minute: 'numeric',
-      second: 'numeric',
-    });
+    return wallTimeFormat(timeZone);
   } catch {
     throw new NoValue('not a time zone of the IANA database');
   }

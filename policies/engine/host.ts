@@ -49,6 +49,11 @@ export interface Surroundings {
   readonly pages: { readonly initial: number; readonly maximum: number };
 }
 
+/** The module gave up; the message is its own. */
+export class ModuleAbort extends Error {
+  override readonly name = 'ModuleAbort';
+}
+
 const encoder = new TextEncoder();
 
 /** A started instance. @throws PolicyBundleError, or WebAssembly.LinkError when the memory is too small */
@@ -62,9 +67,7 @@ export function instantiate(module: WebAssembly.Module, around: Surroundings): I
     return host(operands);
   };
   const abort = (at: number): never => {
-    // A bare string, as the module's own words: wasm.ts tells them apart by it.
-    // oxlint-disable-next-line no-throw-literal
-    throw values.text(at);
+    throw new ModuleAbort(values.text(at));
   };
   const env = {
     memory,

@@ -7,7 +7,7 @@ import { parsePolicyOutput, type PolicyOutput } from '#contracts/policy.ts';
 
 import { BuiltinFailure } from './builtins.ts';
 import { type Bundle, PolicyBundleError } from './bundle.ts';
-import { type Instance, instantiate, write } from './host.ts';
+import { type Instance, instantiate, ModuleAbort, write } from './host.ts';
 
 export type EvaluationCode =
   | 'policy.error'
@@ -151,15 +151,15 @@ function judge(value: unknown): Evaluation {
 function refusal(fault: unknown): Evaluation {
   const detail = describe(fault);
   if (fault instanceof BuiltinFailure) return refuse('policy.builtin', detail);
-  if (detail.startsWith('opa_malloc')) return refuse('policy.memory', detail);
+  if (fault instanceof ModuleAbort && fault.message.startsWith('opa_malloc'))
+    return refuse('policy.memory', detail);
   return refuse('policy.error', detail);
 }
 
 const refuse = (code: EvaluationCode, detail: string): Evaluation => ({ ok: false, code, detail });
 
-/** What a thrown thing says. OPA's module aborts with bare strings, the SDK throws strings and plain objects. */
+/** What a thrown thing says; of the module, its own words. */
 export function describe(fault: unknown): string {
-  if (typeof fault === 'string') return fault;
-  if (fault instanceof Error) return `${fault.name}: ${fault.message}`;
-  return JSON.stringify(fault) ?? 'unknown fault';
+  if (fault instanceof ModuleAbort) return fault.message;
+  return fault instanceof Error ? `${fault.name}: ${fault.message}` : String(fault);
 }

@@ -23,6 +23,7 @@ import { SUBJECTS } from '#contracts/subjects.ts';
 import { NotAnswered, type SignedRequest } from '#host/signed-request.ts';
 
 import { type Handlers, mount } from './app.ts';
+import { readNumber } from './audit-query.ts';
 import { AdminError } from './errors.ts';
 import type { Routes } from './routes.ts';
 import { type Desk, opened } from './sign-in/desk.ts';
@@ -110,12 +111,8 @@ export function approvalRoutes(ask: AskHeld, desk: Desk | undefined): Routes {
       ask<'list'>(tenant, {
         ask: 'list',
         state: stateOf(query['state']),
-        limit: wholeNumber(query['limit'], { otherwise: PAGE, min: 1, max: HELD_PAGE_MAX }),
-        before: wholeNumber(query['before'], {
-          otherwise: 0,
-          min: 0,
-          max: Number.MAX_SAFE_INTEGER,
-        }),
+        limit: readNumber(query['limit'], { otherwise: PAGE, min: 1, max: HELD_PAGE_MAX }),
+        before: readNumber(query['before'], { otherwise: 0, max: Number.MAX_SAFE_INTEGER }),
       }),
     getApproval: async ({ tenant, path }) =>
       ask<'show'>(tenant, { ask: 'show', approval: asApprovalId(path['approval'] ?? '') }),
@@ -166,20 +163,4 @@ function stateOf(text = 'pending'): ApprovalState | '' {
   const state = APPROVAL_STATES.find((known) => known === text);
   if (state === undefined) throw new AdminError('request.schema', 'There is no such state.');
   return state;
-}
-
-/** @throws AdminError request.schema */
-function wholeNumber(
-  text: string | undefined,
-  {
-    otherwise,
-    min,
-    max,
-  }: { readonly otherwise: number; readonly min: number; readonly max: number },
-): number {
-  if (text === undefined) return otherwise;
-  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= min && value <= max))
-    throw new AdminError('request.schema', 'Not a number that is possible here.');
-  return value;
 }

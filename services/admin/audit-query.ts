@@ -92,12 +92,16 @@ function readMoment(text: string): number {
 
 export function readNumber(
   text: string | undefined,
-  { otherwise, max }: { readonly otherwise: number; readonly max: number },
+  {
+    otherwise,
+    min = 0,
+    max,
+  }: { readonly otherwise: number; readonly min?: number; readonly max: number },
 ): number {
   if (text === undefined) return otherwise;
   const value = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (Number.isNaN(value) || value > max) {
-    throw new AdminError('request.schema', `A number from 0 to ${max} is expected.`);
+  if (!(value >= min && value <= max)) {
+    throw new AdminError('request.schema', `A number from ${min} to ${max} is expected.`);
   }
   return value;
 }

@@ -74,7 +74,7 @@ function auditHandlers(reads: AuditReads, deps: Deps): Handlers<typeof AUDIT_OPE
   };
   return {
     listAudit: async ({ tenant, query }) => {
-      const limit = readNumber(query['limit'], { otherwise: LIST_DEFAULT, max: LIST_MAX });
+      const limit = readNumber(query['limit'], { otherwise: LIST_DEFAULT, min: 1, max: LIST_MAX });
       if (limit === 0) throw new AdminError('request.schema', 'A page has at least one row.');
       const search = { wanted: readWanted(query), from: readPlace(query), limit };
       const { head, rows, next } = await found(reads, tenant, search);

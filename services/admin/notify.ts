@@ -83,7 +83,7 @@ function notifyHandlers(
       notifier<'list'>(tenant, {
         ask: 'list',
         state: stateOf(query['state']),
-        limit: Math.max(1, readNumber(query['limit'], { otherwise: PAGE, max: HELD_PAGE_MAX })),
+        limit: readNumber(query['limit'], { otherwise: PAGE, min: 1, max: HELD_PAGE_MAX }),
         before: readNumber(query['before'], { otherwise: 0, max: Number.MAX_SAFE_INTEGER }),
       }),
     replayNotices: async ({ tenant, operator, body }) => {

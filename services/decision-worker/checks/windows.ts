@@ -1,5 +1,6 @@
 /** Fixed budget windows: they start on the minute, hour, day or month of the tenant's time zone. Pure. */
 import type { Ceiling } from '#contracts/ceilings.ts';
+import { wallTimeFormat } from '#contracts/wall-time.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -22,16 +23,7 @@ const formats = new Map<string, Intl.DateTimeFormat>();
 function format(zone: string): Intl.DateTimeFormat {
   const known = formats.get(zone);
   if (known !== undefined) return known;
-  const made = new Intl.DateTimeFormat('en-u-ca-iso8601', {
-    timeZone: zone,
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  });
+  const made = wallTimeFormat(zone);
   formats.set(zone, made);
   return made;
 }
